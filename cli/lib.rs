@@ -1,0 +1,1 @@
+//! The `grail` program as a library.

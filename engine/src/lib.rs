@@ -1,0 +1,16 @@
+//! Qwen3 inference whose every bit is defined (`NUMERICS`, format `grail-exact-1`).
+//!
+//! The engine knows "project the hidden state on this integer vector", not what GRAIL is:
+//! no protocol, no network, no async.
+#![warn(missing_docs)]
+
+pub mod checkpoint;
+pub mod config;
+pub mod cpu;
+mod error;
+pub mod hub;
+pub mod numerics;
+pub mod tokenizer;
+pub mod types;
+
+pub use error::{Error, Fault, FaultKind, Result};

@@ -1,0 +1,2 @@
+//! GRAIL proofs.
+#![warn(missing_docs)]
