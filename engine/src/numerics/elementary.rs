@@ -2,21 +2,25 @@
 
 const MAGIC: f32 = 12_582_912.0;
 
+#[inline(always)]
 fn c(bits: u32) -> f32 {
     f32::from_bits(bits)
 }
 
 /// Horner by fma; coefficients lowest first.
+#[inline(always)]
 fn horner(coefficients: &[u32], r: f32) -> f32 {
     let (top, rest) = coefficients.split_last().expect("a polynomial has coefficients");
     rest.iter().rev().fold(c(*top), |p, &a| p.mul_add(r, c(a)))
 }
 
+#[inline(always)]
 fn add_exponent(v: f32, t: f32) -> f32 {
     f32::from_bits(v.to_bits().wrapping_add((t.to_bits() & 0x1ff) << 23))
 }
 
 /// 2^x.
+#[inline(always)]
 pub fn exp2(x: f32) -> f32 {
     if x < -125.0 {
         return 0.0;
@@ -30,6 +34,7 @@ pub fn exp2(x: f32) -> f32 {
 }
 
 /// e^x.
+#[inline(always)]
 pub fn exp(x: f32) -> f32 {
     if x < -86.0 {
         return 0.0;
@@ -44,6 +49,7 @@ pub fn exp(x: f32) -> f32 {
 }
 
 /// The end of [`ln`], from the reduced argument: ln((1 + r) * 2^n).
+#[inline(always)]
 pub(super) fn ln_reduced(r: f32, n: f32) -> f32 {
     let p7 = horner(
         &[0x3eaa_aaaa, 0xbe80_0113, 0x3e4c_d004, 0xbe2a_3922, 0x3e11_6d0f, 0xbe06_c2a1, 0x3e02_adb4, 0xbd9c_5abb],
@@ -56,6 +62,7 @@ pub(super) fn ln_reduced(r: f32, n: f32) -> f32 {
 }
 
 /// ln x, for normal positive x.
+#[inline(always)]
 pub fn ln(x: f32) -> f32 {
     let bits = x.to_bits();
     let k = bits.wrapping_sub(0x3f35_04f3) & 0xff80_0000;
@@ -65,6 +72,7 @@ pub fn ln(x: f32) -> f32 {
 }
 
 /// x / (1 + exp(-x)).
+#[inline(always)]
 pub fn silu(x: f32) -> f32 {
     x / (1.0 + exp(-x))
 }
