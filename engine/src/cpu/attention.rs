@@ -1,0 +1,345 @@
+//! Attention over pages: NUMERICS section 6 for a batch of query rows of any mixture of sequences.
+//!
+//! A work item is a tile of neighbouring rows and one kv head. It walks the chunks in ascending order, which
+//! is the order of the combine, and at each chunk takes the rows that have the same page there as one
+//! product: the rows of a prefill, and all rollouts of a group on their shared prefix, read a page once.
+//! Scores and weights of a chunk live on the worker's stack; nothing of size rows x keys ever exists.
+
+use super::cache::{HeadPage, PageStore};
+use super::dot::dot_panels;
+use super::isa::Isa;
+use super::memory::Shared;
+use super::ops::{self, Softmax};
+use super::pack::PANEL;
+use super::pool::Pool;
+use super::quantize::{BLOCK, Side, quantize_row};
+use crate::kv::{PAGE, PageId};
+use crate::{FaultKind, Result};
+
+/// Query rows of a tile.
+const TILE: usize = 16;
+
+/// Where a query row stands.
+#[derive(Debug, Clone, Copy)]
+pub struct QueryRow<'a> {
+    /// Its sequence's pages.
+    pub pages: &'a [PageId],
+    /// Its position; keys up to and with it are seen.
+    pub position: usize,
+}
+
+/// Sizes of a layer's heads.
+#[derive(Debug, Clone, Copy)]
+pub struct HeadShape {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+}
+
+impl HeadShape {
+    /// Query heads that read one kv head.
+    pub fn per_kv(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+
+    /// Blocks of a head.
+    pub fn blocks(&self) -> usize {
+        self.head_dim.div_ceil(BLOCK)
+    }
+}
+
+/// Queries of a batch, quantized by L: `[kv_head][row][query head of it]`, each `blocks * 128` integers and `blocks`
+/// exponents.
+#[derive(Default)]
+pub struct Queries {
+    q: Vec<i16>,
+    g: Vec<i8>,
+}
+
+impl Queries {
+    /// Quantizes row-major queries `x` (after norm and RoPE; `ld` elements a row, heads first), scaled in place;
+    /// `fault` hears of rows that cannot be.
+    pub fn quantize(
+        &mut self,
+        isa: Isa,
+        pool: &Pool,
+        shape: HeadShape,
+        x: &mut [f32],
+        ld: usize,
+        fault: &(impl Fn(usize, FaultKind) + Sync),
+    ) {
+        let (rows, width, blocks) = (x.len() / ld, shape.heads * shape.head_dim, shape.blocks());
+        self.q.resize(rows * shape.heads * blocks * BLOCK, 0);
+        self.g.resize(rows * shape.heads * blocks, 0);
+        let (q, g, x) = (Shared::new(&mut self.q), Shared::new(&mut self.g), Shared::new(x));
+        let factor = ops::query_scale(shape.head_dim);
+        pool.for_each(rows, 4, |range| {
+            for row in range {
+                // SAFETY: each row is dealt out once.
+                let x = unsafe { std::slice::from_raw_parts_mut(x.at(row * ld), width) };
+                ops::scale(isa, x, factor);
+                for (head, x) in x.chunks_exact(shape.head_dim).enumerate() {
+                    let (kv, member) = (head / shape.per_kv(), head % shape.per_kv());
+                    let at = ((kv * rows + row) * shape.per_kv() + member) * blocks;
+                    // SAFETY: (row, head) has this place alone, inside the sizes above.
+                    let (q, g) = unsafe {
+                        (
+                            std::slice::from_raw_parts_mut(q.at(at * BLOCK), blocks * BLOCK),
+                            std::slice::from_raw_parts_mut(g.at(at), blocks),
+                        )
+                    };
+                    if let Err(kind) = quantize_row(isa, Side::Left, x, q, g) {
+                        q.fill(0);
+                        g.fill(0);
+                        fault(row, kind);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Attention of all rows: `out` is `[row][heads * head_dim]`; rows and queries are in the same order.
+pub fn attend(
+    isa: Isa,
+    pool: &Pool,
+    shape: HeadShape,
+    queries: &Queries,
+    rows: &[QueryRow<'_>],
+    store: &PageStore,
+    layer: usize,
+    out: &mut [f32],
+    fault: &(impl Fn(usize, FaultKind) + Sync),
+) {
+    let (width, tiles) = (shape.heads * shape.head_dim, rows.len().div_ceil(TILE));
+    assert_eq!(out.len(), rows.len() * width, "rows of the output");
+    let out = Shared::new(out);
+    // Neighbouring items share a tile's rows, not its pages: kv heads are the slow index so that two threads read
+    // different pages' parts.
+    pool.for_each(tiles * shape.kv_heads, 1, |range| {
+        let mut item = Item::new(isa, shape, queries, rows, store, layer);
+        for i in range {
+            let (kv_head, tile) = (i / tiles, i % tiles);
+            let tile = tile * TILE..((tile + 1) * TILE).min(rows.len());
+            item.run(kv_head, tile.clone(), fault);
+            for (t, row) in tile.enumerate() {
+                let part = shape.per_kv() * shape.head_dim;
+                // SAFETY: (row, kv head) belongs to this item alone; inside `out` by the check above.
+                let out = unsafe { std::slice::from_raw_parts_mut(out.at(row * width + kv_head * part), part) };
+                item.output(t, out);
+            }
+        }
+    });
+}
+
+/// State of one work item, reused by the next.
+struct Item<'a> {
+    isa: Isa,
+    shape: HeadShape,
+    queries: &'a Queries,
+    rows: &'a [QueryRow<'a>],
+    store: &'a PageStore,
+    layer: usize,
+    /// Per (row of the tile, query head).
+    state: Vec<Softmax>,
+    o: Vec<f32>,
+    scores: Vec<i32>,
+    z: Vec<f32>,
+    p: Vec<f32>,
+    chunk: Vec<Option<Softmax>>,
+    u: Vec<i16>,
+    u_g: Vec<i8>,
+    sums: Vec<i32>,
+    chunk_o: Vec<f32>,
+}
+
+impl<'a> Item<'a> {
+    fn new(
+        isa: Isa,
+        shape: HeadShape,
+        queries: &'a Queries,
+        rows: &'a [QueryRow<'a>],
+        store: &'a PageStore,
+        layer: usize,
+    ) -> Self {
+        let n = TILE.min(rows.len()) * shape.per_kv();
+        let padded = shape.head_dim.next_multiple_of(PANEL);
+        Self {
+            isa,
+            shape,
+            queries,
+            rows,
+            store,
+            layer,
+            state: vec![Softmax { n: 0.0, l: 0.0 }; n],
+            o: vec![0.0; n * shape.head_dim],
+            scores: vec![0; n * PAGE],
+            z: vec![0.0; n * PAGE],
+            p: vec![0.0; n * PAGE],
+            chunk: vec![None; n],
+            u: vec![0; n * PAGE],
+            u_g: vec![0; n],
+            sums: vec![0; n * padded.min(BLOCK)],
+            chunk_o: vec![0.0; shape.head_dim.min(BLOCK)],
+        }
+    }
+
+    fn run(&mut self, kv_head: usize, tile: std::ops::Range<usize>, fault: &impl Fn(usize, FaultKind)) {
+        let chunks = self.rows[tile.clone()].iter().map(|r| r.position / PAGE + 1).max().unwrap_or(0);
+        for chunk in 0..chunks {
+            let mut row = tile.start;
+            while row < tile.end {
+                let page = self.page(row, chunk);
+                let mut end = row + 1;
+                while end < tile.end && self.page(end, chunk) == page {
+                    end += 1;
+                }
+                if let Some(page) = page {
+                    let head = self.store.head(page, self.layer, kv_head);
+                    self.chunk(kv_head, chunk, row..end, row - tile.start, head, fault);
+                }
+                row = end;
+            }
+        }
+    }
+
+    /// The page a row reads at a chunk, if it sees any of its keys.
+    fn page(&self, row: usize, chunk: usize) -> Option<PageId> {
+        let r = &self.rows[row];
+        (r.position >= chunk * PAGE).then(|| r.pages[chunk])
+    }
+
+    /// One chunk of some rows; `first` is their place in the tile.
+    fn chunk(
+        &mut self,
+        kv_head: usize,
+        chunk: usize,
+        rows: std::ops::Range<usize>,
+        first: usize,
+        head: HeadPage<'_>,
+        fault: &impl Fn(usize, FaultKind),
+    ) {
+        let per_kv = self.shape.per_kv();
+        let keys = |row: usize| (self.rows[row].position + 1 - chunk * PAGE).min(PAGE);
+        let most = rows.clone().map(keys).max().unwrap_or(0);
+        let n = rows.len() * per_kv;
+        self.scores(kv_head, rows.start, n, most, &head);
+        for i in 0..n {
+            let (row, valid) = (rows.start + i / per_kv, keys(rows.start + i / per_kv));
+            let p: &mut [f32; PAGE] = (&mut self.p[i * PAGE..(i + 1) * PAGE]).try_into().expect("a chunk");
+            self.chunk[i] = match ops::softmax_chunk(self.isa, &self.z[i * PAGE..i * PAGE + valid], p) {
+                Ok(softmax) => Some(softmax),
+                Err(kind) => {
+                    fault(row, kind);
+                    p.fill(0.0);
+                    None
+                }
+            };
+        }
+        let (initial, head_dim) = (chunk == 0, self.shape.head_dim);
+        for block in 0..self.shape.blocks() {
+            let channels = (head_dim - block * BLOCK).min(BLOCK);
+            self.weigh(n, per_kv, rows.start, most, block, &head, fault);
+            let panels = channels.div_ceil(PANEL);
+            let width = panels * PANEL;
+            let sums = &mut self.sums[..n * width];
+            dot_panels(
+                self.isa,
+                &self.u,
+                PAGE,
+                n,
+                most.div_ceil(2),
+                head.values(block),
+                PAGE * PANEL,
+                panels,
+                sums,
+                width,
+            );
+            for i in 0..n {
+                let Some(softmax) = self.chunk[i] else { continue };
+                let at = first * per_kv + i;
+                let start = at * head_dim + block * BLOCK;
+                let (sums, o) = (&self.sums[i * width..i * width + channels], &mut self.o[start..start + channels]);
+                if initial {
+                    ops::scale_values(self.isa, sums, self.u_g[i], o);
+                    self.state[at] = softmax;
+                } else {
+                    let chunk_o = &mut self.chunk_o[..channels];
+                    ops::scale_values(self.isa, sums, self.u_g[i], chunk_o);
+                    // The state moves once per chunk, with its last block; every block starts from the same one.
+                    let mut state = self.state[at];
+                    ops::combine(self.isa, &mut state, o, softmax, chunk_o);
+                    if block + 1 == self.shape.blocks() {
+                        self.state[at] = state;
+                    }
+                }
+            }
+        }
+    }
+
+    /// z of `n` query rows for the chunk's first `most` keys.
+    fn scores(&mut self, kv_head: usize, row: usize, n: usize, most: usize, head: &HeadPage<'_>) {
+        let (blocks, per_kv) = (self.shape.blocks(), self.shape.per_kv());
+        let base = (kv_head * self.rows.len() + row) * per_kv * blocks;
+        self.z[..n * PAGE].fill(0.0);
+        for block in 0..blocks {
+            let pairs = (self.shape.head_dim - block * BLOCK).min(BLOCK) / 2;
+            dot_panels(
+                self.isa,
+                &self.queries.q[(base + block) * BLOCK..],
+                blocks * BLOCK,
+                n,
+                pairs,
+                head.keys(block),
+                pairs * 2 * PANEL,
+                most.div_ceil(PANEL),
+                &mut self.scores,
+                PAGE,
+            );
+            for i in 0..n {
+                let g = self.queries.g[base + i * blocks + block];
+                let range = i * PAGE..i * PAGE + most;
+                let (dots, keys) = (&self.scores[range.clone()], &head.key_exponents(block)[..most]);
+                ops::accumulate_scores(self.isa, dots, g, keys, &mut self.z[range]);
+            }
+        }
+    }
+
+    /// u = L(p * 2^E) of a block's values.
+    #[allow(clippy::too_many_arguments)]
+    fn weigh(
+        &mut self,
+        n: usize,
+        per_kv: usize,
+        row: usize,
+        most: usize,
+        block: usize,
+        head: &HeadPage<'_>,
+        fault: &impl Fn(usize, FaultKind),
+    ) {
+        let mut weighted = [0f32; PAGE];
+        for i in 0..n {
+            let p: &[f32; PAGE] = (&self.p[i * PAGE..(i + 1) * PAGE]).try_into().expect("a chunk");
+            ops::weigh(self.isa, p, &head.value_exponents(block)[..most], &mut weighted);
+            let (u, g) = (&mut self.u[i * PAGE..(i + 1) * PAGE], &mut self.u_g[i..i + 1]);
+            if let Err(kind) = quantize_row(self.isa, Side::Left, &weighted, u, g) {
+                fault(row + i / per_kv, kind);
+                u.fill(0);
+                g[0] = 0;
+            }
+        }
+    }
+
+    /// The finished output of a row of the tile: `[query head][head_dim]`.
+    fn output(&self, row: usize, out: &mut [f32]) {
+        let (per_kv, d) = (self.shape.per_kv(), self.shape.head_dim);
+        for (member, out) in out.chunks_exact_mut(d).enumerate() {
+            let at = row * per_kv + member;
+            out.copy_from_slice(&self.o[at * d..(at + 1) * d]);
+            ops::divide(self.isa, out, self.state[at].l);
+        }
+    }
+}

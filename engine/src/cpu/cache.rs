@@ -1,0 +1,240 @@
+//! Memory of the cache's pages, and where in a page a key or value lies.
+//!
+//! Within a page, per layer and kv head: keys as panels of 16 keys, `[block][8][pairs][16][2]` (a block is up to
+//! 128 channels), so that q K^T is a product with panels; values as panels of 16 channels,
+//! `[panel][64][16][2]`, pairs running over positions, so that u V is one, too. Exponents lie beside them.
+//! Lanes of positions not yet written hold anything: their dots are not read, and their u is 0.
+
+use std::io;
+
+use super::isa::Isa;
+use super::memory::{Buffer, Shared};
+use super::pack::PANEL;
+use super::quantize::{BLOCK, Side, quantize_row};
+use crate::FaultKind;
+use crate::config::Config;
+use crate::kv::{PAGE, PageId};
+
+/// Sizes and offsets that follow from the config.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLayout {
+    layers: usize,
+    kv_heads: usize,
+    /// Channels of a head.
+    pub head_dim: usize,
+    /// Blocks of 128 channels of a head, the last maybe shorter.
+    pub blocks: usize,
+    /// Panels of 16 channels of a head.
+    pub value_panels: usize,
+}
+
+impl PageLayout {
+    /// The layout for a model.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            layers: config.num_hidden_layers,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+            blocks: config.head_dim.div_ceil(BLOCK),
+            value_panels: config.head_dim.div_ceil(PANEL),
+        }
+    }
+
+    /// Channels of a block.
+    pub fn block_channels(&self, block: usize) -> usize {
+        (self.head_dim - block * BLOCK).min(BLOCK)
+    }
+
+    fn key_integers(&self) -> usize {
+        PAGE * self.head_dim
+    }
+
+    fn head_integers(&self) -> usize {
+        self.key_integers() + PAGE * self.value_panels * PANEL
+    }
+
+    fn head_exponents(&self) -> usize {
+        2 * self.blocks * PAGE
+    }
+
+    fn heads(&self) -> usize {
+        self.layers * self.kv_heads
+    }
+
+    /// Memory of a page, bytes.
+    pub fn page_bytes(&self) -> usize {
+        self.heads() * (2 * self.head_integers() + self.head_exponents())
+    }
+}
+
+struct Page {
+    integers: Buffer<i16>,
+    exponents: Buffer<i8>,
+}
+
+/// The pages that were ever in use. Freed ones keep their memory for the next owner.
+pub struct PageStore {
+    layout: PageLayout,
+    pages: Vec<Page>,
+}
+
+/// One head's part of a page.
+#[derive(Clone, Copy)]
+pub struct HeadPage<'a> {
+    layout: PageLayout,
+    integers: &'a [i16],
+    exponents: &'a [i8],
+}
+
+impl<'a> HeadPage<'a> {
+    /// Key panels of a block, `[8][channels / 2][16][2]`.
+    pub fn keys(&self, block: usize) -> &'a [i16] {
+        let start = block * BLOCK * PAGE;
+        &self.integers[start..start + self.layout.block_channels(block) * PAGE]
+    }
+
+    /// Exponents of a block's keys, `[128]`.
+    pub fn key_exponents(&self, block: usize) -> &'a [i8] {
+        &self.exponents[block * PAGE..(block + 1) * PAGE]
+    }
+
+    /// Value panels of a block, `[channels / 16][64][16][2]`.
+    pub fn values(&self, block: usize) -> &'a [i16] {
+        let start = self.layout.key_integers() + block * BLOCK * PAGE;
+        &self.integers[start..start + self.layout.block_channels(block).next_multiple_of(PANEL) * PAGE]
+    }
+
+    /// Exponents of a block's values, `[128]`.
+    pub fn value_exponents(&self, block: usize) -> &'a [i8] {
+        let start = (self.layout.blocks + block) * PAGE;
+        &self.exponents[start..start + PAGE]
+    }
+}
+
+impl PageStore {
+    /// No pages yet.
+    pub fn new(layout: PageLayout) -> Self {
+        Self { layout, pages: Vec::new() }
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &PageLayout {
+        &self.layout
+    }
+
+    /// Makes sure that a page has memory.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn ensure(&mut self, id: PageId) -> io::Result<()> {
+        while self.pages.len() <= id as usize {
+            self.pages.push(Page {
+                integers: Buffer::zeroed(self.layout.heads() * self.layout.head_integers())?,
+                exponents: Buffer::zeroed(self.layout.heads() * self.layout.head_exponents())?,
+            });
+        }
+        Ok(())
+    }
+
+    /// Copies a whole page.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn copy(&mut self, from: PageId, to: PageId) -> io::Result<()> {
+        self.ensure(from.max(to))?;
+        let [from, to] = self.pages.get_disjoint_mut([from as usize, to as usize]).expect("two different pages");
+        to.integers.copy_from_slice(&from.integers);
+        to.exponents.copy_from_slice(&from.exponents);
+        Ok(())
+    }
+
+    /// One head's part of a page.
+    pub fn head(&self, id: PageId, layer: usize, kv_head: usize) -> HeadPage<'_> {
+        let (page, head) = (&self.pages[id as usize], layer * self.layout.kv_heads + kv_head);
+        let (n, e) = (self.layout.head_integers(), self.layout.head_exponents());
+        HeadPage {
+            layout: self.layout,
+            integers: &page.integers[head * n..(head + 1) * n],
+            exponents: &page.exponents[head * e..(head + 1) * e],
+        }
+    }
+
+    /// A handle through which several threads write keys and values of different positions.
+    pub fn writer(&mut self) -> PageWriter<'_> {
+        let pages = self.pages.iter_mut();
+        let pages = pages.map(|p| (Shared::new(&mut p.integers), Shared::new(&mut p.exponents))).collect();
+        PageWriter { layout: self.layout, pages, _store: std::marker::PhantomData }
+    }
+}
+
+/// Writes keys and values while it holds the store exclusively.
+pub struct PageWriter<'a> {
+    layout: PageLayout,
+    pages: Vec<(Shared<i16>, Shared<i8>)>,
+    _store: std::marker::PhantomData<&'a mut PageStore>,
+}
+
+impl PageWriter<'_> {
+    /// Quantizes (R) and stores the key (after norm and RoPE) and value of one head at one position; `position`
+    /// counts from the start of the page's sequence.
+    ///
+    /// # Errors
+    /// [`FaultKind::Quantizer`]; zeros are stored then.
+    ///
+    /// # Safety
+    /// No other thread writes the same (page, layer, kv head, position) through this handle meanwhile.
+    ///
+    /// # Panics
+    /// If a length is not `head_dim` or the page has no memory.
+    #[allow(clippy::too_many_arguments)]
+    pub unsafe fn store(
+        &self,
+        isa: Isa,
+        id: PageId,
+        layer: usize,
+        kv_head: usize,
+        position: usize,
+        key: &[f32],
+        value: &[f32],
+    ) -> Result<(), FaultKind> {
+        let l = &self.layout;
+        assert!(layer < l.layers && kv_head < l.kv_heads, "layer {layer}, kv head {kv_head}");
+        assert!(key.len() == l.head_dim && value.len() == l.head_dim, "lengths of a key and a value");
+        let (integers, exponents) = self.pages[id as usize];
+        let (head, at) = (layer * l.kv_heads + kv_head, position % PAGE);
+        let (base, e_base) = (head * l.head_integers(), head * l.head_exponents());
+        let mut result = Ok(());
+        let mut quantized = |x: &[f32]| {
+            let (mut q, mut g) = ([0i16; BLOCK], [0i8]);
+            if let Err(kind) = quantize_row(isa, Side::Right, x, &mut q, &mut g) {
+                result = Err(kind);
+                (q, g) = ([0; BLOCK], [0]);
+            }
+            (q, g[0])
+        };
+        for block in 0..l.blocks {
+            let channels = l.block_channels(block);
+            let range = block * BLOCK..block * BLOCK + channels;
+            let (key, key_g) = quantized(&key[range.clone()]);
+            let (value, value_g) = quantized(&value[range]);
+            let keys = base + block * BLOCK * PAGE + (at / PANEL) * PANEL * channels + (at % PANEL) * 2;
+            let values = base + l.key_integers() + block * BLOCK * PAGE + (at / 2) * 2 * PANEL + at % 2;
+            // SAFETY: all offsets are inside the head's part of the page by the layout's sizes: a key's last pair ends at
+            // PAGE * channels of its block, a value's last panel at PAGE * channels rounded up to panels. The caller keeps
+            // this position to one thread; nobody reads while the store is borrowed exclusively.
+            unsafe {
+                for (pair, two) in key[..channels].chunks_exact(2).enumerate() {
+                    let to = integers.at(keys + pair * 2 * PANEL);
+                    *to = two[0];
+                    *to.add(1) = two[1];
+                }
+                for (i, v) in value[..channels].iter().enumerate() {
+                    *integers.at(values + (i / PANEL) * PAGE * PANEL + (i % PANEL) * 2) = *v;
+                }
+                *exponents.at(e_base + block * PAGE + at) = key_g;
+                *exponents.at(e_base + (l.blocks + block) * PAGE + at) = value_g;
+            }
+        }
+        result
+    }
+}
