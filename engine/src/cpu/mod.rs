@@ -1,1 +1,30 @@
-//! To be written.
+//! The CPU backend's kernels: integer matrix products and elementwise operations of NUMERICS.
+//!
+//! Every function takes an [`isa::Isa`] and gives the same bits on each of them: integers are
+//! order-free, floating-point reductions have one written order, and the elementwise operations are
+//! one source compiled once per instruction set. What depends on the machine is speed only.
+//!
+//! * [`isa`] which instruction set is used, [`pool`] threads, [`memory`] buffers
+//! * [`quantize`] and [`pack`]: f32 rows to integers, weights to panels
+//! * [`gemm`] and [`dot`]: products of integers, by `portable`, `avx2` or `avx512` tiles
+//! * [`ops`]: norms, rotary embedding, activation, softmax, log-sums, sketch
+//!
+//! Not here: a model, a cache, a schedule.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub mod dot;
+pub mod gemm;
+pub mod isa;
+pub mod memory;
+#[cfg(test)]
+mod model512;
+pub mod ops;
+pub mod pack;
+pub mod pool;
+mod portable;
+pub mod quantize;
+#[cfg(test)]
+mod tests;

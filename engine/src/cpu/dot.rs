@@ -1,0 +1,70 @@
+//! Exact integer dot products of a few rows with panels made at run time: the two products of attention.
+//!
+//! q K^T: a panel is 16 keys, pairs run over channels. u V: a panel is 16 channels, pairs run over keys.
+//! Scaling is the caller's ([`super::ops`]); block bounds of NUMERICS section 3 keep every sum in i32.
+
+use super::gemm::kernels;
+use super::isa::Isa;
+use super::pack::PANEL;
+
+/// Sums `out[row * out_stride + 16 * panel + lane]` over the `2 * pairs` elements of `a[row * a_stride ..]` and of lane
+/// `lane` of `panels[panel * panel_stride ..]`, laid out `[pairs][16][2]`. Sums wrap.
+///
+/// # Panics
+/// When a slice is shorter than the strides and counts say or strides overlap.
+#[allow(clippy::too_many_arguments)]
+pub fn dot_panels(
+    isa: Isa,
+    a: &[i16],
+    a_stride: usize,
+    rows: usize,
+    pairs: usize,
+    panels: &[i16],
+    panel_stride: usize,
+    count: usize,
+    out: &mut [i32],
+    out_stride: usize,
+) {
+    if rows == 0 || count == 0 {
+        return;
+    }
+    let reach = |n: usize, stride: usize, last: usize| {
+        (n - 1)
+            .checked_mul(stride)
+            .and_then(|x| x.checked_add(last))
+    };
+    assert!(
+        reach(rows, a_stride, 2 * pairs).is_some_and(|n| n <= a.len()),
+        "rows of a"
+    );
+    assert!(
+        reach(count, panel_stride, 2 * PANEL * pairs).is_some_and(|n| n <= panels.len()),
+        "panels"
+    );
+    assert!(out_stride >= PANEL * count, "stride of the output");
+    assert!(
+        reach(rows, out_stride, PANEL * count).is_some_and(|n| n <= out.len()),
+        "rows of the output"
+    );
+    let kernels = kernels(isa);
+    for panel in 0..count {
+        let mut row = 0;
+        while row < rows {
+            let left = rows - row;
+            let height = left.div_ceil(left.div_ceil(kernels.rows));
+            // SAFETY: the checks above; the `Isa` vouches for the path.
+            unsafe {
+                (kernels.dots)(
+                    height,
+                    a.as_ptr().add(row * a_stride),
+                    a_stride,
+                    pairs,
+                    panels.as_ptr().add(panel * panel_stride),
+                    out.as_mut_ptr().add(row * out_stride + PANEL * panel),
+                    out_stride,
+                );
+            }
+            row += height;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Test only: the kernels of `kernels512.rs` over a software model of the intrinsics they use.
+//!
+//! Each function does to arrays of lanes what Intel's guide says the instruction does, so the kernels' own
+//! logic (addresses, tails, order of accumulation) is executed on machines without AVX-512. What it cannot
+//! show is that the compiler emits the right instruction; machines that have them run the real kernels.
+
+#[path = "kernels512.rs"]
+mod kernels;
+
+pub(super) use kernels::{dots, stream, tile};
+
+/// As in `avx512.rs`.
+pub(super) const ROWS: usize = 12;
+
+/// Lane by lane what `core::arch::x86_64` does under the same names.
+#[allow(non_camel_case_types, clippy::missing_safety_doc)]
+mod x86_512 {
+    #[derive(Clone, Copy)]
+    pub(super) struct __m512i([i32; 16]);
+    #[derive(Clone, Copy)]
+    pub(super) struct __m512([f32; 16]);
+    #[derive(Clone, Copy)]
+    pub(super) struct __m128i([i8; 16]);
+
+    pub(super) const _MM_HINT_T0: i32 = 3;
+
+    pub(super) unsafe fn _mm_prefetch<const HINT: i32>(_: *const i8) {}
+
+    pub(super) unsafe fn _mm512_setzero_si512() -> __m512i {
+        __m512i([0; 16])
+    }
+
+    pub(super) unsafe fn _mm512_setzero_ps() -> __m512 {
+        __m512([0.0; 16])
+    }
+
+    pub(super) unsafe fn _mm512_set1_epi32(x: i32) -> __m512i {
+        __m512i([x; 16])
+    }
+
+    pub(super) unsafe fn _mm512_loadu_si512(from: *const __m512i) -> __m512i {
+        // SAFETY: the kernel promises 64 readable bytes.
+        unsafe { from.read_unaligned() }
+    }
+
+    pub(super) unsafe fn _mm512_loadu_ps(from: *const f32) -> __m512 {
+        // SAFETY: the kernel promises 64 readable bytes.
+        unsafe { from.cast::<__m512>().read_unaligned() }
+    }
+
+    pub(super) unsafe fn _mm_loadu_si128(from: *const __m128i) -> __m128i {
+        // SAFETY: the kernel promises 16 readable bytes.
+        unsafe { from.read_unaligned() }
+    }
+
+    pub(super) unsafe fn _mm512_storeu_si512(to: *mut __m512i, x: __m512i) {
+        // SAFETY: the kernel promises 64 writable bytes.
+        unsafe { to.write_unaligned(x) }
+    }
+
+    pub(super) unsafe fn _mm512_storeu_ps(to: *mut f32, x: __m512) {
+        // SAFETY: the kernel promises 64 writable bytes.
+        unsafe { to.cast::<__m512>().write_unaligned(x) }
+    }
+
+    pub(super) unsafe fn _mm512_add_epi32(a: __m512i, b: __m512i) -> __m512i {
+        __m512i(std::array::from_fn(|i| a.0[i].wrapping_add(b.0[i])))
+    }
+
+    pub(super) unsafe fn _mm512_slli_epi32<const BITS: u32>(a: __m512i) -> __m512i {
+        __m512i(a.0.map(|x| x << BITS))
+    }
+
+    pub(super) unsafe fn _mm512_cvtepi8_epi32(a: __m128i) -> __m512i {
+        __m512i(a.0.map(i32::from))
+    }
+
+    pub(super) unsafe fn _mm512_cvtepi32_ps(a: __m512i) -> __m512 {
+        __m512(a.0.map(|x| x as f32))
+    }
+
+    pub(super) unsafe fn _mm512_castsi512_ps(a: __m512i) -> __m512 {
+        __m512(a.0.map(|x| f32::from_bits(x as u32)))
+    }
+
+    pub(super) unsafe fn _mm512_fmadd_ps(a: __m512, b: __m512, c: __m512) -> __m512 {
+        __m512(std::array::from_fn(|i| a.0[i].mul_add(b.0[i], c.0[i])))
+    }
+
+    /// Products of the signed 16-bit halves of a 32-bit lane, both added to `sum`, without saturation.
+    pub(super) unsafe fn _mm512_dpwssd_epi32(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        let low = |x: i32| i32::from(x as i16);
+        __m512i(std::array::from_fn(|i| {
+            let (a, b) = (a.0[i], b.0[i]);
+            sum.0[i]
+                .wrapping_add(low(a) * low(b))
+                .wrapping_add((a >> 16) * (b >> 16))
+        }))
+    }
+}

@@ -1,0 +1,18 @@
+//! Elementwise operations and ordered sums (NUMERICS sections 5 to 10): one source each, compiled for every
+//! instruction set, vectorised by the compiler. Branches are selects; a fused multiply-add is where NUMERICS writes it.
+//!
+//! The portable path fuses through the mathematics library where the machine has no instruction: right, and slow.
+
+mod attention;
+mod elementary;
+mod head;
+mod layer;
+mod sums;
+
+pub use attention::{
+    Softmax, accumulate_scores, combine, divide, query_scale, scale_values, softmax_chunk, weigh,
+};
+pub use elementary::{exp, exp_in_place, exp2, exp2_in_place, ln, ln_in_place, silu};
+pub use head::{Q, arg_max, log_probability, log_sum, log_sum_chunks, sketch};
+pub use layer::{rms_norm, rope, scale, silu_mul};
+pub use sums::{s128, s128_of_squares};

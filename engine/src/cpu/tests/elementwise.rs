@@ -1,0 +1,2 @@
+use super::oracle::{self, Twist};
+use super::{Draw, bits};
