@@ -108,7 +108,9 @@ pub enum Error {
         problem: String,
     },
     /// The memory budget cannot hold even one sequence of the request.
-    #[error("memory budget of {budget_bytes} bytes is too small: {needed_bytes} bytes are needed for {purpose}")]
+    #[error(
+        "memory budget of {budget_bytes} bytes is too small: {needed_bytes} bytes are needed for {purpose}"
+    )]
     Memory {
         /// The budget.
         budget_bytes: u64,

@@ -1,7 +1,7 @@
 //! Qwen3 inference whose every bit is defined (`NUMERICS`, format `grail-exact-1`).
 //!
 //! The engine knows "project the hidden state on this integer vector", not what GRAIL is:
-//! no protocol, no network, no async.
+//! no protocol, no async, and no network but the download of a checkpoint (feature `hub`).
 #![warn(missing_docs)]
 
 pub mod checkpoint;
@@ -9,6 +9,7 @@ pub mod config;
 pub mod cpu;
 mod error;
 pub mod hub;
+mod json;
 pub mod numerics;
 pub mod tokenizer;
 pub mod types;
