@@ -107,10 +107,11 @@ pub enum Error {
         /// What is missing.
         problem: String,
     },
+    /// A sequence met a value that NUMERICS section 1 excludes, where there is no other result.
+    #[error(transparent)]
+    Fault(#[from] Fault),
     /// The memory budget cannot hold even one sequence of the request.
-    #[error(
-        "memory budget of {budget_bytes} bytes is too small: {needed_bytes} bytes are needed for {purpose}"
-    )]
+    #[error("memory budget of {budget_bytes} bytes is too small: {needed_bytes} bytes are needed for {purpose}")]
     Memory {
         /// The budget.
         budget_bytes: u64,

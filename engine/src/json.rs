@@ -35,10 +35,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
         while let Some(key) = access.next_key::<String>()? {
             let value = access.next_value()?;
             if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!(
-                    "key {} is there twice",
-                    clip(&key)
-                )));
+                return Err(A::Error::custom(format_args!("key {} is there twice", clip(&key))));
             }
             map.insert(key, value);
         }
@@ -47,15 +44,9 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for UniqueVisitor<V> {
 }
 
 /// Parses one object of at most `limit_bytes`; the error is in words, without the file's name.
-pub(crate) fn object<V: DeserializeOwned>(
-    bytes: &[u8],
-    limit_bytes: usize,
-) -> Result<BTreeMap<String, V>, String> {
+pub(crate) fn object<V: DeserializeOwned>(bytes: &[u8], limit_bytes: usize) -> Result<BTreeMap<String, V>, String> {
     if bytes.len() > limit_bytes {
-        return Err(format!(
-            "{} bytes, and at most {limit_bytes} are accepted",
-            bytes.len()
-        ));
+        return Err(format!("{} bytes, and at most {limit_bytes} are accepted", bytes.len()));
     }
     match serde_json::from_slice::<UniqueObject<V>>(bytes) {
         Ok(object) => Ok(object.0),
@@ -66,11 +57,7 @@ pub(crate) fn object<V: DeserializeOwned>(
 /// Text from a file, short enough for an error message and without control characters.
 pub(crate) fn clip(text: &str) -> String {
     const LIMIT: usize = 120;
-    let mut shown: String = text
-        .chars()
-        .take(LIMIT)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut shown: String = text.chars().take(LIMIT).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(LIMIT).is_some() {
         shown.push_str("...");
     }
@@ -94,11 +81,7 @@ mod tests {
         assert!(object::<Value>(b"{}", 2).is_ok());
         assert!(object::<Value>(b"{} ", 2).unwrap_err().contains("3 bytes"));
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
-        assert!(
-            object::<Value>(deep.as_bytes(), 100_000)
-                .unwrap_err()
-                .contains("recursion")
-        );
+        assert!(object::<Value>(deep.as_bytes(), 100_000).unwrap_err().contains("recursion"));
     }
 
     #[test]

@@ -7,11 +7,21 @@
 pub mod checkpoint;
 pub mod config;
 pub mod cpu;
+mod engine;
 mod error;
+mod generate;
 pub mod hub;
 mod json;
+pub mod kv;
 pub mod numerics;
+mod read;
+mod score;
 pub mod tokenizer;
+mod trace;
 pub mod types;
 
+pub use engine::{Engine, EngineOptions};
 pub use error::{Error, Fault, FaultKind, Result};
+pub use generate::Generated;
+pub use score::Scored;
+pub use trace::TraceRow;

@@ -93,53 +93,21 @@ mod tests {
         };
         let zero = [0; 32];
         let altered = [
-            Binding {
-                tokens: &[1, 3],
-                ..base
-            },
-            Binding {
-                s_vals: &[3, 5],
-                ..base
-            },
+            Binding { tokens: &[1, 3], ..base },
+            Binding { s_vals: &[3, 5], ..base },
             Binding { r_w: &zero, ..base },
-            Binding {
-                model_name: "n",
-                ..base
-            },
-            Binding {
-                weights_digest: &zero,
-                ..base
-            },
-            Binding {
-                network_id: &zero,
-                ..base
-            },
-            Binding {
-                account: &zero,
-                ..base
-            },
-            Binding {
-                window_start: 0,
-                ..base
-            },
+            Binding { model_name: "n", ..base },
+            Binding { weights_digest: &zero, ..base },
+            Binding { network_id: &zero, ..base },
+            Binding { account: &zero, ..base },
+            Binding { window_start: 0, ..base },
             Binding { index: 0, ..base },
             Binding { rollout: 0, ..base },
-            Binding {
-                raw_logprobs: &[-0.75],
-                ..base
-            },
-            Binding {
-                sampling_logprobs: &[-0.75],
-                ..base
-            },
-            Binding {
-                raw_logprobs: &[-0.25],
-                sampling_logprobs: &[-0.5],
-                ..base
-            },
+            Binding { raw_logprobs: &[-0.75], ..base },
+            Binding { sampling_logprobs: &[-0.75], ..base },
+            Binding { raw_logprobs: &[-0.25], sampling_logprobs: &[-0.5], ..base },
         ];
-        let digests: std::collections::BTreeSet<Hash> =
-            altered.iter().map(Binding::digest).collect();
+        let digests: std::collections::BTreeSet<Hash> = altered.iter().map(Binding::digest).collect();
         assert_eq!(digests.len(), altered.len());
         assert!(!digests.contains(&base.digest()));
         assert_eq!(base.digest(), Binding { ..base }.digest());

@@ -50,10 +50,7 @@ impl ModelFields {
             ("head_dim", integer(self.head_dim)),
             ("hidden_size", integer(self.hidden_size)),
             ("intermediate_size", integer(self.intermediate_size)),
-            (
-                "max_position_embeddings",
-                integer(self.max_position_embeddings),
-            ),
+            ("max_position_embeddings", integer(self.max_position_embeddings)),
             ("num_attention_heads", integer(self.num_attention_heads)),
             ("num_hidden_layers", integer(self.num_hidden_layers)),
             ("num_key_value_heads", integer(self.num_key_value_heads)),
@@ -77,10 +74,8 @@ pub fn weights_digest(
     config: &ModelFields,
     tokenizer_sha256: &Hash,
 ) -> Result<Hash> {
-    let mut tensors: Vec<TensorDigest> = tensors
-        .into_iter()
-        .filter(|t| !(config.tie_word_embeddings && t.name == HEAD))
-        .collect();
+    let mut tensors: Vec<TensorDigest> =
+        tensors.into_iter().filter(|t| !(config.tie_word_embeddings && t.name == HEAD)).collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     if let Some(pair) = tensors.windows(2).find(|p| p[0].name == p[1].name) {
         return Err(refused(&pair[0], "listed twice"));
@@ -89,8 +84,7 @@ pub fn weights_digest(
     for tensor in &tensors {
         hash_text(&mut hasher, &tensor.name).ok_or_else(|| refused(tensor, "name too long"))?;
         hash_text(&mut hasher, &tensor.dtype).ok_or_else(|| refused(tensor, "type too long"))?;
-        let rank =
-            u32::try_from(tensor.shape.len()).map_err(|_| refused(tensor, "rank too high"))?;
+        let rank = u32::try_from(tensor.shape.len()).map_err(|_| refused(tensor, "rank too high"))?;
         hasher.update(rank.to_be_bytes());
         for dimension in &tensor.shape {
             hasher.update(dimension.to_be_bytes());
@@ -112,10 +106,7 @@ fn hash_text(hasher: &mut Sha256, text: &str) -> Option<()> {
 }
 
 fn refused(tensor: &TensorDigest, problem: &str) -> Error {
-    Error::Tensor {
-        tensor: tensor.name.clone(),
-        problem: problem.to_owned(),
-    }
+    Error::Tensor { tensor: tensor.name.clone(), problem: problem.to_owned() }
 }
 
 #[cfg(test)]
@@ -123,12 +114,7 @@ mod tests {
     use super::*;
 
     fn tensor(name: &str) -> TensorDigest {
-        TensorDigest {
-            name: name.to_owned(),
-            dtype: "BF16".to_owned(),
-            shape: vec![2, 3],
-            sha256: [1; 32],
-        }
+        TensorDigest { name: name.to_owned(), dtype: "BF16".to_owned(), shape: vec![2, 3], sha256: [1; 32] }
     }
 
     fn fields(tied: bool) -> ModelFields {
@@ -153,10 +139,7 @@ mod tests {
 
     #[test]
     fn the_order_of_the_list_does_not_count() {
-        assert_eq!(
-            digest(&[tensor("a"), tensor("b")], true),
-            digest(&[tensor("b"), tensor("a")], true)
-        );
+        assert_eq!(digest(&[tensor("a"), tensor("b")], true), digest(&[tensor("b"), tensor("a")], true));
     }
 
     #[test]
@@ -176,26 +159,11 @@ mod tests {
     fn every_part_of_a_tensor_counts() {
         let base = tensor("a");
         let altered = [
-            TensorDigest {
-                name: "b".into(),
-                ..base.clone()
-            },
-            TensorDigest {
-                dtype: "F16".into(),
-                ..base.clone()
-            },
-            TensorDigest {
-                shape: vec![3, 2],
-                ..base.clone()
-            },
-            TensorDigest {
-                shape: vec![2, 3, 1],
-                ..base.clone()
-            },
-            TensorDigest {
-                sha256: [2; 32],
-                ..base.clone()
-            },
+            TensorDigest { name: "b".into(), ..base.clone() },
+            TensorDigest { dtype: "F16".into(), ..base.clone() },
+            TensorDigest { shape: vec![3, 2], ..base.clone() },
+            TensorDigest { shape: vec![2, 3, 1], ..base.clone() },
+            TensorDigest { sha256: [2; 32], ..base.clone() },
         ];
         for other in altered {
             assert_ne!(digest(&[base.clone()], true), digest(&[other], true));

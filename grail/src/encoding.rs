@@ -108,21 +108,14 @@ pub fn hash_from_text(field: &'static str, text: &str) -> Result<Hash> {
     if lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
         return Ok(bytes);
     }
-    Err(Error::Hex {
-        field,
-        problem: format!(
-            "{} bytes of text are not 64 lower-case hexadecimal digits",
-            text.len()
-        ),
-    })
+    Err(Error::Hex { field, problem: format!("{} bytes of text are not 64 lower-case hexadecimal digits", text.len()) })
 }
 
 fn hex_digit(field: &'static str, byte: u8) -> Result<u8> {
     let digit = char::from(byte).to_digit(16);
-    digit.map(|d| d as u8).ok_or_else(|| Error::Hex {
-        field,
-        problem: format!("byte 0x{byte:02x} is not a hexadecimal digit"),
-    })
+    digit
+        .map(|d| d as u8)
+        .ok_or_else(|| Error::Hex { field, problem: format!("byte 0x{byte:02x} is not a hexadecimal digit") })
 }
 
 #[cfg(test)]
@@ -132,18 +125,14 @@ mod tests {
 
     /// Every code point for which CPython 3.11's `re.fullmatch(r"\s", c)` holds.
     const PYTHON_SPACES: &[u32] = &[
-        0x9, 0xa, 0xb, 0xc, 0xd, 0x1c, 0x1d, 0x1e, 0x1f, 0x20, 0x85, 0xa0, 0x1680, 0x2000, 0x2001,
-        0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200a, 0x2028, 0x2029,
-        0x202f, 0x205f, 0x3000,
+        0x9, 0xa, 0xb, 0xc, 0xd, 0x1c, 0x1d, 0x1e, 0x1f, 0x20, 0x85, 0xa0, 0x1680, 0x2000, 0x2001, 0x2002, 0x2003,
+        0x2004, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200a, 0x2028, 0x2029, 0x202f, 0x205f, 0x3000,
     ];
 
     #[test]
     fn python_space_is_exactly_cpythons_list() {
-        let found: Vec<u32> = (0..=0x0010_ffff)
-            .filter_map(char::from_u32)
-            .filter(|&c| is_python_space(c))
-            .map(u32::from)
-            .collect();
+        let found: Vec<u32> =
+            (0..=0x0010_ffff).filter_map(char::from_u32).filter(|&c| is_python_space(c)).map(u32::from).collect();
         assert_eq!(found, PYTHON_SPACES);
     }
 
@@ -167,13 +156,7 @@ mod tests {
     fn a_hash_has_one_spelling() {
         let text = "ab".repeat(32);
         assert_eq!(hash_from_text("test", &text).unwrap(), [0xab; 32]);
-        for bad in [
-            text.to_uppercase(),
-            format!("0x{text}"),
-            format!(" {text}"),
-            text[1..].to_owned(),
-            String::new(),
-        ] {
+        for bad in [text.to_uppercase(), format!("0x{text}"), format!(" {text}"), text[1..].to_owned(), String::new()] {
             assert!(hash_from_text("test", &bad).is_err(), "{bad:?}");
         }
     }

@@ -61,9 +61,6 @@ pub enum Error {
 impl Error {
     /// A [`Error::Range`] with its problem as text.
     pub(crate) fn range(field: &'static str, problem: impl Into<String>) -> Self {
-        Self::Range {
-            field,
-            problem: problem.into(),
-        }
+        Self::Range { field, problem: problem.into() }
     }
 }

@@ -18,11 +18,7 @@ pub const GROUPS_LIMIT: usize = 1 << 20;
 /// How many of `groups` are checked by the rule alone.
 #[must_use]
 pub fn checked_count(groups: usize) -> usize {
-    if groups <= CHECK_ALL_UP_TO {
-        groups
-    } else {
-        groups.div_ceil(10).max(FEWEST_CHECKED)
-    }
+    if groups <= CHECK_ALL_UP_TO { groups } else { groups.div_ceil(10).max(FEWEST_CHECKED) }
 }
 
 /// The places of the checked groups, in the order drawn.
@@ -32,12 +28,7 @@ pub fn checked_count(groups: usize) -> usize {
 ///
 /// # Errors
 /// [`Error::Range`] when `groups` exceeds [`GROUPS_LIMIT`] or `lowered_to` is below [`FEWEST_CHECKED`].
-pub fn checked_groups(
-    c_w: &Hash,
-    account: &AccountId,
-    groups: usize,
-    lowered_to: Option<usize>,
-) -> Result<Vec<usize>> {
+pub fn checked_groups(c_w: &Hash, account: &AccountId, groups: usize, lowered_to: Option<usize>) -> Result<Vec<usize>> {
     if groups > GROUPS_LIMIT {
         return Err(Error::range("groups", format!("{groups}")));
     }

@@ -14,12 +14,7 @@ pub const CHALLENGE_K: usize = 16;
 ///
 /// # Errors
 /// [`Error::Range`] when there are no tokens, no challenge, `k` is 0 or above `length`.
-pub fn open_indices(
-    tokens: &[u32],
-    challenge: &[u8],
-    length: usize,
-    k: usize,
-) -> Result<Vec<usize>> {
+pub fn open_indices(tokens: &[u32], challenge: &[u8], length: usize, k: usize) -> Result<Vec<usize>> {
     if tokens.is_empty() {
         return Err(Error::range("tokens", "none"));
     }

@@ -295,11 +295,9 @@ mod tests {
             Value::Real(x) => (*x).into(),
             Value::Text(text) => text.as_str().into(),
             Value::List(items) => items.iter().map(as_serde).collect(),
-            Value::Object(members) => members
-                .iter()
-                .map(|(k, v)| (k.clone(), as_serde(v)))
-                .collect::<serde_json::Map<_, _>>()
-                .into(),
+            Value::Object(members) => {
+                members.iter().map(|(k, v)| (k.clone(), as_serde(v))).collect::<serde_json::Map<_, _>>().into()
+            }
         }
     }
 

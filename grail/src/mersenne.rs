@@ -25,10 +25,8 @@ impl Mersenne {
     pub fn from_bytes(seed: &[u8]) -> Self {
         let mut number = seed.to_vec();
         number.extend_from_slice(&Sha512::digest(seed));
-        let words: Vec<u32> = number
-            .rchunks(4)
-            .map(|chunk| chunk.iter().fold(0, |word, &b| word << 8 | u32::from(b)))
-            .collect();
+        let words: Vec<u32> =
+            number.rchunks(4).map(|chunk| chunk.iter().fold(0, |word, &b| word << 8 | u32::from(b))).collect();
         Self::from_words(&words)
     }
 
@@ -48,9 +46,7 @@ impl Mersenne {
         let (mut i, mut j) = (1, 0);
         for _ in 0..N.max(length) {
             let mixed = (state[i - 1] ^ (state[i - 1] >> 30)).wrapping_mul(1_664_525);
-            state[i] = (state[i] ^ mixed)
-                .wrapping_add(key[j])
-                .wrapping_add(j as u32);
+            state[i] = (state[i] ^ mixed).wrapping_add(key[j]).wrapping_add(j as u32);
             j = (j + 1) % length;
             i = step(&mut state, i);
         }
@@ -129,8 +125,7 @@ impl Mersenne {
     pub fn randint(&mut self, low: i64, high: i64) -> Result<i64> {
         let width = i128::from(high) - i128::from(low) + 1;
         let width = u64::try_from(width).ok().filter(|&w| w > 0);
-        let width = width
-            .ok_or_else(|| Error::range("randint", format!("no range from {low} to {high}")))?;
+        let width = width.ok_or_else(|| Error::range("randint", format!("no range from {low} to {high}")))?;
         Ok(low.wrapping_add(self.below(width) as i64))
     }
 
@@ -178,9 +173,7 @@ fn initial_state(seed: u32) -> [u32; N] {
     let mut state = [seed; N];
     for i in 1..N {
         let previous = state[i - 1];
-        state[i] = 1_812_433_253_u32
-            .wrapping_mul(previous ^ (previous >> 30))
-            .wrapping_add(i as u32);
+        state[i] = 1_812_433_253_u32.wrapping_mul(previous ^ (previous >> 30)).wrapping_add(i as u32);
     }
     state
 }
@@ -223,14 +216,8 @@ mod tests {
 
     #[test]
     fn the_sign_of_an_integer_seed_does_not_count() {
-        assert_eq!(
-            Mersenne::from_integer(-77).u32(),
-            Mersenne::from_integer(77).u32()
-        );
-        assert_ne!(
-            Mersenne::from_integer(76).u32(),
-            Mersenne::from_integer(77).u32()
-        );
+        assert_eq!(Mersenne::from_integer(-77).u32(), Mersenne::from_integer(77).u32());
+        assert_ne!(Mersenne::from_integer(76).u32(), Mersenne::from_integer(77).u32());
     }
 
     #[test]

@@ -68,10 +68,7 @@ impl Parameters {
             ("netuid", integer(self.netuid.into())),
             ("numerics", NUMERICS.into()),
             ("repetition_penalty", real(self.repetition_penalty)),
-            (
-                "rollouts_per_problem",
-                integer(self.rollouts_per_problem.into()),
-            ),
+            ("rollouts_per_problem", integer(self.rollouts_per_problem.into())),
             ("temperature", real(self.temperature)),
             ("top_k", integer(self.top_k.into())),
             ("top_p", real(self.top_p)),
@@ -94,20 +91,10 @@ impl Parameters {
             return Err(refused("eos_ids", problem));
         }
         real("temperature", self.temperature, |t| t >= 0.0, "at least 0")?;
-        real(
-            "top_p",
-            self.top_p,
-            |p| (0.0..=1.0).contains(&p),
-            "in 0..=1",
-        )?;
+        real("top_p", self.top_p, |p| (0.0..=1.0).contains(&p), "in 0..=1")?;
         // The engine uses the penalty as an f32, which must not vanish or overflow.
         let is_penalty = |p: f64| p as f32 > 0.0 && (p as f32).is_finite();
-        real(
-            "repetition_penalty",
-            self.repetition_penalty,
-            is_penalty,
-            "above 0 as an f32",
-        )
+        real("repetition_penalty", self.repetition_penalty, is_penalty, "above 0 as an f32")
     }
 }
 
@@ -202,104 +189,20 @@ mod tests {
     fn parameters_out_of_range_are_refused_by_name() {
         assert!(Network::new(base()).is_ok());
         let cases = [
-            (
-                Parameters {
-                    window_length: 0,
-                    ..base()
-                },
-                "window_length",
-            ),
-            (
-                Parameters {
-                    rollouts_per_problem: 0,
-                    ..base()
-                },
-                "rollouts_per_problem",
-            ),
-            (
-                Parameters {
-                    max_new_tokens: 0,
-                    ..base()
-                },
-                "max_new_tokens",
-            ),
-            (
-                Parameters {
-                    max_groups: 0,
-                    ..base()
-                },
-                "max_groups",
-            ),
-            (
-                Parameters {
-                    model_name: String::new(),
-                    ..base()
-                },
-                "model_name",
-            ),
-            (
-                Parameters {
-                    eos_ids: vec![],
-                    ..base()
-                },
-                "eos_ids",
-            ),
-            (
-                Parameters {
-                    eos_ids: vec![2, 1],
-                    ..base()
-                },
-                "eos_ids",
-            ),
-            (
-                Parameters {
-                    eos_ids: vec![1, 1],
-                    ..base()
-                },
-                "eos_ids",
-            ),
-            (
-                Parameters {
-                    temperature: -0.0,
-                    ..base()
-                },
-                "temperature",
-            ),
-            (
-                Parameters {
-                    temperature: f64::INFINITY,
-                    ..base()
-                },
-                "temperature",
-            ),
-            (
-                Parameters {
-                    top_p: 1.5,
-                    ..base()
-                },
-                "top_p",
-            ),
-            (
-                Parameters {
-                    top_p: f64::NAN,
-                    ..base()
-                },
-                "top_p",
-            ),
-            (
-                Parameters {
-                    repetition_penalty: 0.0,
-                    ..base()
-                },
-                "repetition_penalty",
-            ),
-            (
-                Parameters {
-                    repetition_penalty: 1e300,
-                    ..base()
-                },
-                "repetition_penalty",
-            ),
+            (Parameters { window_length: 0, ..base() }, "window_length"),
+            (Parameters { rollouts_per_problem: 0, ..base() }, "rollouts_per_problem"),
+            (Parameters { max_new_tokens: 0, ..base() }, "max_new_tokens"),
+            (Parameters { max_groups: 0, ..base() }, "max_groups"),
+            (Parameters { model_name: String::new(), ..base() }, "model_name"),
+            (Parameters { eos_ids: vec![], ..base() }, "eos_ids"),
+            (Parameters { eos_ids: vec![2, 1], ..base() }, "eos_ids"),
+            (Parameters { eos_ids: vec![1, 1], ..base() }, "eos_ids"),
+            (Parameters { temperature: -0.0, ..base() }, "temperature"),
+            (Parameters { temperature: f64::INFINITY, ..base() }, "temperature"),
+            (Parameters { top_p: 1.5, ..base() }, "top_p"),
+            (Parameters { top_p: f64::NAN, ..base() }, "top_p"),
+            (Parameters { repetition_penalty: 0.0, ..base() }, "repetition_penalty"),
+            (Parameters { repetition_penalty: 1e300, ..base() }, "repetition_penalty"),
         ];
         for (parameters, field) in cases {
             assert_eq!(refused_field(parameters), field);
@@ -309,63 +212,21 @@ mod tests {
     #[test]
     fn every_parameter_moves_the_network_id() {
         let altered = [
-            Parameters {
-                genesis_hash: [0; 32],
-                ..base()
-            },
-            Parameters {
-                netuid: 0,
-                ..base()
-            },
-            Parameters {
-                window_length: 51,
-                ..base()
-            },
-            Parameters {
-                beacon_chain_hash: [0; 32],
-                ..base()
-            },
-            Parameters {
-                beacon_delay_ms: 0,
-                ..base()
-            },
-            Parameters {
-                model_name: "n".into(),
-                ..base()
-            },
-            Parameters {
-                weights_digest: [0; 32],
-                ..base()
-            },
-            Parameters {
-                rollouts_per_problem: 5,
-                ..base()
-            },
-            Parameters {
-                max_new_tokens: 1,
-                ..base()
-            },
-            Parameters {
-                eos_ids: vec![1],
-                ..base()
-            },
-            Parameters {
-                temperature: 0.0,
-                ..base()
-            },
+            Parameters { genesis_hash: [0; 32], ..base() },
+            Parameters { netuid: 0, ..base() },
+            Parameters { window_length: 51, ..base() },
+            Parameters { beacon_chain_hash: [0; 32], ..base() },
+            Parameters { beacon_delay_ms: 0, ..base() },
+            Parameters { model_name: "n".into(), ..base() },
+            Parameters { weights_digest: [0; 32], ..base() },
+            Parameters { rollouts_per_problem: 5, ..base() },
+            Parameters { max_new_tokens: 1, ..base() },
+            Parameters { eos_ids: vec![1], ..base() },
+            Parameters { temperature: 0.0, ..base() },
             Parameters { top_k: 0, ..base() },
-            Parameters {
-                top_p: 1.0,
-                ..base()
-            },
-            Parameters {
-                repetition_penalty: 1.0,
-                ..base()
-            },
-            Parameters {
-                max_groups: 1,
-                ..base()
-            },
+            Parameters { top_p: 1.0, ..base() },
+            Parameters { repetition_penalty: 1.0, ..base() },
+            Parameters { max_groups: 1, ..base() },
         ];
         let id = |p: Parameters| *Network::new(p).unwrap().id();
         let ids: std::collections::BTreeSet<Hash> = altered.into_iter().map(id).collect();

@@ -21,10 +21,7 @@ pub fn random_vector(randomness: &[u8], hidden: usize) -> Result<Vec<i32>> {
         return Err(Error::range("hidden size", problem));
     }
     let bytes = prf(b"sketch", &[randomness], 4 * hidden)?;
-    Ok(bytes
-        .chunks_exact(4)
-        .map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]]))
-        .collect())
+    Ok(bytes.chunks_exact(4).map(|b| i32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect())
 }
 
 /// The times at which a beacon's rounds come out. Times are Unix milliseconds; round 1 is at genesis.
@@ -43,10 +40,7 @@ impl BeaconSchedule {
         if period_ms == 0 {
             return Err(Error::range("beacon period", "0 ms"));
         }
-        Ok(Self {
-            genesis_ms,
-            period_ms,
-        })
+        Ok(Self { genesis_ms, period_ms })
     }
 
     /// The round of a block: the first whose time is at least the block's time plus the delay.
@@ -64,20 +58,14 @@ impl BeaconSchedule {
     #[must_use]
     pub fn time_of_round(&self, round: u64) -> Option<u64> {
         let periods = round.checked_sub(1)?;
-        self.genesis_ms
-            .checked_add(periods.checked_mul(self.period_ms)?)
+        self.genesis_ms.checked_add(periods.checked_mul(self.period_ms)?)
     }
 }
 
 /// X(b): the randomness of a finalised block with its beacon. R_w is that of the window's first
 /// block, C_w that of the block after its last.
 #[must_use]
-pub fn block_randomness(
-    network_id: &Hash,
-    block_number: u64,
-    block_hash: &Hash,
-    beacon_randomness: &Hash,
-) -> Hash {
+pub fn block_randomness(network_id: &Hash, block_number: u64, block_hash: &Hash, beacon_randomness: &Hash) -> Hash {
     Sha256::new()
         .chain_update(b"grail-window-v2")
         .chain_update(network_id)

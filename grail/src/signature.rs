@@ -29,9 +29,7 @@ impl Signer {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let mini = MiniSecretKey::from_bytes(seed).expect("a mini secret key is any 32 bytes");
-        Self {
-            keypair: mini.expand_to_keypair(ExpansionMode::Ed25519),
-        }
+        Self { keypair: mini.expand_to_keypair(ExpansionMode::Ed25519) }
     }
 
     /// The key of a 64-byte secret: scalar in Ed25519's form, then nonce, as wallets store it.
@@ -39,13 +37,9 @@ impl Signer {
     /// # Errors
     /// [`Error::Key`] when the bytes hold no scalar.
     pub fn from_secret(secret: &[u8; 64]) -> Result<Self> {
-        let secret = SecretKey::from_ed25519_bytes(secret).map_err(|e| Error::Key {
-            field: "secret key",
-            problem: e.to_string(),
-        })?;
-        Ok(Self {
-            keypair: secret.to_keypair(),
-        })
+        let secret = SecretKey::from_ed25519_bytes(secret)
+            .map_err(|e| Error::Key { field: "secret key", problem: e.to_string() })?;
+        Ok(Self { keypair: secret.to_keypair() })
     }
 
     /// The public key.
@@ -85,11 +79,7 @@ mod tests {
         assert!(verify(&signer.account(), b"message", &signature));
         assert!(!verify(&other.account(), b"message", &signature));
         assert!(!verify(&signer.account(), b"messagf", &signature));
-        assert!(!verify(
-            &signer.account(),
-            b"<Bytes>message</Bytes>",
-            &signature
-        ));
+        assert!(!verify(&signer.account(), b"<Bytes>message</Bytes>", &signature));
         let wrapped = signer.sign(b"<Bytes>message</Bytes>");
         assert!(!verify(&signer.account(), b"message", &wrapped));
     }
@@ -104,21 +94,14 @@ mod tests {
             assert!(!verify(&signer.account(), b"m", &changed), "bit {bit}");
         }
         assert!(!verify(&signer.account(), b"m", &signature[..63]));
-        assert!(!verify(
-            &signer.account(),
-            b"m",
-            &[&signature[..], &[0]].concat()
-        ));
+        assert!(!verify(&signer.account(), b"m", &[&signature[..], &[0]].concat()));
     }
 
     #[test]
     fn a_secret_is_never_printed() {
         let signer = Signer::from_seed(&[4; 32]);
         let printed = format!("{signer:?}");
-        assert_eq!(
-            printed,
-            format!("Signer({})", crate::ss58::encode(&signer.account()))
-        );
+        assert_eq!(printed, format!("Signer({})", crate::ss58::encode(&signer.account())));
     }
 
     #[test]

@@ -63,10 +63,7 @@ pub fn round_scaled(h: f32) -> Result<i64> {
     if scaled.abs() < ROUNDED_LIMIT {
         return Ok(scaled as i64);
     }
-    Err(Error::range(
-        "hidden value",
-        format!("{h} does not fit the sketch"),
-    ))
+    Err(Error::range("hidden value", format!("{h} does not fit the sketch")))
 }
 
 /// The sketch of a hidden state under a random vector of its width.

@@ -36,11 +36,7 @@ pub fn decode(address: &str) -> Result<AccountId> {
         let problem = format!("{} letters, at most {MOST_LETTERS}", address.len());
         return Err(Error::Address { problem });
     }
-    let bytes = bs58::decode(address)
-        .into_vec()
-        .map_err(|e| Error::Address {
-            problem: e.to_string(),
-        })?;
+    let bytes = bs58::decode(address).into_vec().map_err(|e| Error::Address { problem: e.to_string() })?;
     let bytes: [u8; DECODED_BYTES] = bytes.try_into().map_err(|b: Vec<u8>| Error::Address {
         problem: format!("holds {} bytes instead of {DECODED_BYTES}", b.len()),
     })?;
@@ -58,10 +54,7 @@ pub fn decode(address: &str) -> Result<AccountId> {
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let hash = Blake2b512::new()
-        .chain_update(b"SS58PRE")
-        .chain_update(bytes)
-        .finalize();
+    let hash = Blake2b512::new().chain_update(b"SS58PRE").chain_update(bytes).finalize();
     [hash[0], hash[1]]
 }
 

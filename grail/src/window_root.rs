@@ -20,10 +20,7 @@ impl WindowRoot {
     /// The root of a stored object.
     #[must_use]
     pub fn of_file(window_start: u64, stored: &[u8]) -> Self {
-        Self {
-            window_start,
-            file_hash: sha256(stored),
-        }
+        Self { window_start, file_hash: sha256(stored) }
     }
 
     /// `grail1w:` ‖ be64 of the first block ‖ hash.
@@ -41,10 +38,7 @@ impl WindowRoot {
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(TAG)?;
         let (block, hash) = rest.split_first_chunk::<8>()?;
-        Some(Self {
-            window_start: u64::from_be_bytes(*block),
-            file_hash: hash.try_into().ok()?,
-        })
+        Some(Self { window_start: u64::from_be_bytes(*block), file_hash: hash.try_into().ok()? })
     }
 }
 

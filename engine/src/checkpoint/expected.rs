@@ -25,20 +25,11 @@ pub struct TensorSpec {
 /// The tensors that a forward pass of this config reads: embedding, layers, final norm, and the
 /// head unless it is tied.
 pub fn tensor_specs(config: &Config) -> Vec<TensorSpec> {
-    let (hidden, intermediate, head) = (
-        config.hidden_size,
-        config.intermediate_size,
-        config.head_dim,
-    );
+    let (hidden, intermediate, head) = (config.hidden_size, config.intermediate_size, config.head_dim);
     let (query, key_value) = (config.query_width(), config.key_value_width());
-    let spec = |name: String, shape: &[usize]| TensorSpec {
-        name,
-        shape: shape.to_vec(),
-    };
-    let mut specs = vec![
-        spec(EMBEDDING.to_owned(), &[config.vocab_size, hidden]),
-        spec(FINAL_NORM.to_owned(), &[hidden]),
-    ];
+    let spec = |name: String, shape: &[usize]| TensorSpec { name, shape: shape.to_vec() };
+    let mut specs =
+        vec![spec(EMBEDDING.to_owned(), &[config.vocab_size, hidden]), spec(FINAL_NORM.to_owned(), &[hidden])];
     if !config.tie_word_embeddings {
         specs.push(spec(HEAD.to_owned(), &[config.vocab_size, hidden]));
     }
@@ -79,10 +70,7 @@ pub(super) fn select(
         let entry = entry(&spec, index, &shards[index])?;
         selected.insert(spec.name, entry);
     }
-    match owners
-        .keys()
-        .find(|name| !selected.contains_key(**name) && !ignorable(name, config))
-    {
+    match owners.keys().find(|name| !selected.contains_key(**name) && !ignorable(name, config)) {
         Some(name) => Err(tensor_error(
             name,
             format!(
@@ -101,10 +89,7 @@ fn ignorable(name: &str, config: &Config) -> bool {
 }
 
 /// Which shard holds which tensor; every tensor once, and where the index says.
-fn owners<'a>(
-    shards: &'a [Shard],
-    weight_map: Option<&'a WeightMap>,
-) -> Result<BTreeMap<&'a str, usize>> {
+fn owners<'a>(shards: &'a [Shard], weight_map: Option<&'a WeightMap>) -> Result<BTreeMap<&'a str, usize>> {
     let mut owners = BTreeMap::new();
     for (index, shard) in shards.iter().enumerate() {
         for name in shard.names() {
@@ -119,8 +104,7 @@ fn owners<'a>(
                     return Err(tensor_error(name, problem));
                 }
                 Some(Some(file)) if file != shard.name() => {
-                    let problem =
-                        format!("is in {}, but the index says {}", shard.name(), clip(file));
+                    let problem = format!("is in {}, but the index says {}", shard.name(), clip(file));
                     return Err(tensor_error(name, problem));
                 }
                 _ => {}
@@ -152,24 +136,12 @@ fn entry(spec: &TensorSpec, index: usize, shard: &Shard) -> Result<Entry> {
     if info.shape != spec.shape {
         return Err(tensor_error(
             &spec.name,
-            format!(
-                "has shape {}, and the config implies {:?}",
-                clip(&format!("{:?}", info.shape)),
-                spec.shape
-            ),
+            format!("has shape {}, and the config implies {:?}", clip(&format!("{:?}", info.shape)), spec.shape),
         ));
     }
-    Ok(Entry {
-        shard: index,
-        dtype,
-        shape: spec.shape.clone(),
-        range,
-    })
+    Ok(Entry { shard: index, dtype, shape: spec.shape.clone(), range })
 }
 
 fn tensor_error(name: &str, problem: String) -> Error {
-    Error::Tensor {
-        tensor: clip(name),
-        problem,
-    }
+    Error::Tensor { tensor: clip(name), problem }
 }

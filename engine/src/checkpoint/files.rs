@@ -58,14 +58,10 @@ pub(crate) fn read_optional(dir: &Path, name: &str, limit: usize) -> Result<Opti
 pub(crate) fn read_required(dir: &Path, name: &str, limit: usize) -> Result<Vec<u8>> {
     match read_optional(dir, name, limit)? {
         Some(bytes) => Ok(bytes),
-        None if !dir.is_dir() => Err(io_error(
-            dir.to_owned(),
-            std::io::Error::new(ErrorKind::NotFound, "there is no such folder"),
-        )),
-        None => Err(Error::Checkpoint {
-            file: name.to_owned(),
-            problem: format!("is missing in {}", dir.display()),
-        }),
+        None if !dir.is_dir() => {
+            Err(io_error(dir.to_owned(), std::io::Error::new(ErrorKind::NotFound, "there is no such folder")))
+        }
+        None => Err(Error::Checkpoint { file: name.to_owned(), problem: format!("is missing in {}", dir.display()) }),
     }
 }
 
@@ -77,10 +73,7 @@ pub(super) fn open_shards(dir: &Path) -> Result<(Vec<Shard>, Option<WeightMap>)>
     let Some(index) = read_optional(dir, INDEX, INDEX_LIMIT_BYTES)? else {
         return Err(Error::Checkpoint {
             file: SINGLE.to_owned(),
-            problem: format!(
-                "neither it nor {INDEX} is in {}; other weight formats are not read",
-                dir.display()
-            ),
+            problem: format!("neither it nor {INDEX} is in {}; other weight formats are not read", dir.display()),
         });
     };
     let weight_map = parse_index(&index)?;
@@ -115,12 +108,8 @@ fn open_shard(dir: &Path, name: &str) -> Result<Option<Shard>> {
 
 /// The index; every file name is a plain one in the same folder.
 pub(crate) fn parse_index(bytes: &[u8]) -> Result<WeightMap> {
-    let error = |problem: String| Error::Checkpoint {
-        file: INDEX.to_owned(),
-        problem,
-    };
-    let mut fields: BTreeMap<String, Value> =
-        json::object(bytes, INDEX_LIMIT_BYTES).map_err(error)?;
+    let error = |problem: String| Error::Checkpoint { file: INDEX.to_owned(), problem };
+    let mut fields: BTreeMap<String, Value> = json::object(bytes, INDEX_LIMIT_BYTES).map_err(error)?;
     let Some(Value::Object(map)) = fields.remove("weight_map") else {
         return Err(error("weight_map: is missing or no object".to_owned()));
     };
@@ -142,10 +131,7 @@ pub(crate) fn parse_index(bytes: &[u8]) -> Result<WeightMap> {
         weight_map.insert(tensor, file);
     }
     if files.len() > MAX_SHARDS || files.is_empty() {
-        let problem = format!(
-            "weight_map: names {} files, 1 to {MAX_SHARDS} are accepted",
-            files.len()
-        );
+        let problem = format!("weight_map: names {} files, 1 to {MAX_SHARDS} are accepted", files.len());
         return Err(error(problem));
     }
     Ok(weight_map)
@@ -154,8 +140,5 @@ pub(crate) fn parse_index(bytes: &[u8]) -> Result<WeightMap> {
 /// No separators, no leading dot: the name cannot leave the folder.
 fn is_plain_shard_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    name.len() <= 255
-        && name.ends_with(".safetensors")
-        && !name.starts_with('.')
-        && name.chars().all(plain)
+    name.len() <= 255 && name.ends_with(".safetensors") && !name.starts_with('.') && name.chars().all(plain)
 }

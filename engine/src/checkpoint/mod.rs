@@ -82,8 +82,7 @@ impl Checkpoint {
     /// field or tensor.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
         let dir = dir.as_ref();
-        let optional =
-            |name, limit| Ok::<_, Error>(read_optional(dir, name, limit)?.map(Cow::from));
+        let optional = |name, limit| Ok::<_, Error>(read_optional(dir, name, limit)?.map(Cow::from));
         let sidecars = Sidecars {
             config: read_required(dir, "config.json", CONFIG_LIMIT_BYTES)?.into(),
             tokenizer_json: read_required(dir, "tokenizer.json", TOKENIZER_LIMIT_BYTES)?.into(),
@@ -122,11 +121,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// As [`Checkpoint::open`]; shards are called `shard 0`, `shard 1`, ...
-    pub fn from_bytes(
-        config: &[u8],
-        tokenizer_json: Vec<u8>,
-        shards: Vec<Vec<u8>>,
-    ) -> Result<Self> {
+    pub fn from_bytes(config: &[u8], tokenizer_json: Vec<u8>, shards: Vec<Vec<u8>>) -> Result<Self> {
         let sidecars = Sidecars {
             config: config.to_vec().into(),
             tokenizer_json: tokenizer_json.into(),
@@ -141,11 +136,7 @@ impl Checkpoint {
         Self::build(sidecars, shards, None)
     }
 
-    fn build(
-        sidecars: Sidecars,
-        shards: Vec<Shard>,
-        weight_map: Option<&WeightMap>,
-    ) -> Result<Self> {
+    fn build(sidecars: Sidecars, shards: Vec<Shard>, weight_map: Option<&WeightMap>) -> Result<Self> {
         let config = Config::parse(&sidecars.config)?;
         let tensors = expected::select(&config, &shards, weight_map)?;
         let eos_ids = eos_ids(&sidecars, config.vocab_size)?;
@@ -172,27 +163,21 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str) -> Result<TensorView<'_>> {
         match self.tensors.get_key_value(name) {
             Some((name, entry)) => Ok(self.view(name, entry)),
-            None => Err(Error::Tensor {
-                tensor: clip(name),
-                problem: "is not one that the forward pass reads".to_owned(),
-            }),
+            None => {
+                Err(Error::Tensor { tensor: clip(name), problem: "is not one that the forward pass reads".to_owned() })
+            }
         }
     }
 
     /// The tensors the forward pass reads, ascending by the bytes of their names.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorView<'_>> {
-        self.tensors
-            .iter()
-            .map(|(name, entry)| self.view(name, entry))
+        self.tensors.iter().map(|(name, entry)| self.view(name, entry))
     }
 
     /// The embedding, `[vocab_size, hidden_size]`.
     pub fn embedding(&self) -> TensorView<'_> {
         // Present by construction: `expected::select` requires every tensor of the list.
-        let (name, entry) = self
-            .tensors
-            .get_key_value(expected::EMBEDDING)
-            .expect("a checkpoint has an embedding");
+        let (name, entry) = self.tensors.get_key_value(expected::EMBEDDING).expect("a checkpoint has an embedding");
         self.view(name, entry)
     }
 
@@ -237,21 +222,12 @@ impl Checkpoint {
 }
 
 fn eos_ids(sidecars: &Sidecars, vocab_size: usize) -> Result<Vec<u32>> {
-    let files = [
-        (
-            "generation_config.json",
-            sidecars.generation_config.as_deref(),
-        ),
-        ("config.json", Some(&*sidecars.config)),
-    ];
+    let files =
+        [("generation_config.json", sidecars.generation_config.as_deref()), ("config.json", Some(&*sidecars.config))];
     for (file, bytes) in files {
         let Some(bytes) = bytes else { continue };
-        let error = |problem| Error::Checkpoint {
-            file: file.to_owned(),
-            problem,
-        };
-        let fields: BTreeMap<String, Value> =
-            json::object(bytes, CONFIG_LIMIT_BYTES).map_err(error)?;
+        let error = |problem| Error::Checkpoint { file: file.to_owned(), problem };
+        let fields: BTreeMap<String, Value> = json::object(bytes, CONFIG_LIMIT_BYTES).map_err(error)?;
         let list = match fields.get("eos_token_id") {
             None | Some(Value::Null) => continue,
             Some(Value::Array(list)) => list.as_slice(),
@@ -259,10 +235,7 @@ fn eos_ids(sidecars: &Sidecars, vocab_size: usize) -> Result<Vec<u32>> {
         };
         let id = |value: &Value| match value.as_u64() {
             Some(id) if id < vocab_size as u64 => Ok(id as u32),
-            _ => Err(error(format!(
-                "eos_token_id: {} is no token id below {vocab_size}",
-                clip(&value.to_string())
-            ))),
+            _ => Err(error(format!("eos_token_id: {} is no token id below {vocab_size}", clip(&value.to_string())))),
         };
         return list.iter().map(id).collect();
     }

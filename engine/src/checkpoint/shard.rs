@@ -48,16 +48,8 @@ impl Shard {
     /// Checks the header; `name` is for messages and for the index.
     pub(super) fn new(name: String, storage: Storage) -> Result<Self> {
         match read_header(storage.bytes()) {
-            Ok((data_start, tensors)) => Ok(Shard {
-                name,
-                storage,
-                tensors,
-                data_start,
-            }),
-            Err(problem) => Err(Error::Checkpoint {
-                file: name,
-                problem,
-            }),
+            Ok((data_start, tensors)) => Ok(Shard { name, storage, tensors, data_start }),
+            Err(problem) => Err(Error::Checkpoint { file: name, problem }),
         }
     }
 
@@ -100,15 +92,10 @@ impl Shard {
 fn read_header(bytes: &[u8]) -> Result<(usize, BTreeMap<String, TensorInfo>), String> {
     let header = header_bytes(bytes)?;
     // Names first: the crate would let the last of two equal names win.
-    json::object::<IgnoredAny>(header, HEADER_LIMIT_BYTES)
-        .map_err(|problem| format!("header: {problem}"))?;
+    json::object::<IgnoredAny>(header, HEADER_LIMIT_BYTES).map_err(|problem| format!("header: {problem}"))?;
     let (length, metadata) = SafeTensors::read_metadata(bytes)
         .map_err(|error| in_words(&error, header, bytes.len() - LENGTH_BYTES - header.len()))?;
-    let tensors = metadata
-        .tensors()
-        .into_iter()
-        .map(|(name, info)| (name, info.clone()))
-        .collect();
+    let tensors = metadata.tensors().into_iter().map(|(name, info)| (name, info.clone())).collect();
     Ok((LENGTH_BYTES + length, tensors))
 }
 
@@ -118,22 +105,15 @@ fn header_bytes(bytes: &[u8]) -> Result<&[u8], String> {
     };
     let length = u64::from_le_bytes(*length);
     if length > HEADER_LIMIT_BYTES as u64 {
-        return Err(format!(
-            "a header of {length} bytes, and at most {HEADER_LIMIT_BYTES} are accepted"
-        ));
+        return Err(format!("a header of {length} bytes, and at most {HEADER_LIMIT_BYTES} are accepted"));
     }
-    rest.get(..length as usize).ok_or_else(|| {
-        format!(
-            "a header of {length} bytes, but only {} follow: the file is truncated",
-            rest.len()
-        )
-    })
+    rest.get(..length as usize)
+        .ok_or_else(|| format!("a header of {length} bytes, but only {} follow: the file is truncated", rest.len()))
 }
 
 /// Says which tensor it was, where the crate's error does not.
 fn in_words(error: &SafeTensorError, header: &[u8], data_bytes: usize) -> String {
-    let tensors: BTreeMap<String, serde_json::Value> =
-        json::object(header, HEADER_LIMIT_BYTES).unwrap_or_default();
+    let tensors: BTreeMap<String, serde_json::Value> = json::object(header, HEADER_LIMIT_BYTES).unwrap_or_default();
     let described = tensors.iter().filter_map(|(name, value)| {
         let info: TensorInfo = serde_json::from_value(value.clone()).ok()?;
         Some((name, info))
@@ -142,16 +122,10 @@ fn in_words(error: &SafeTensorError, header: &[u8], data_bytes: usize) -> String
         SafeTensorError::MetadataIncompleteBuffer => {
             let end = described.map(|(_, info)| info.data_offsets.1).max();
             let end = end.unwrap_or(0);
-            let cause = if end > data_bytes {
-                "truncated"
-            } else {
-                "longer than its header says"
-            };
+            let cause = if end > data_bytes { "truncated" } else { "longer than its header says" };
             format!("the tensors end at data byte {end}, the file at {data_bytes}: it is {cause}")
         }
-        SafeTensorError::TensorInvalidInfo
-        | SafeTensorError::ValidationOverflow
-        | SafeTensorError::MisalignedSlice => {
+        SafeTensorError::TensorInvalidInfo | SafeTensorError::ValidationOverflow | SafeTensorError::MisalignedSlice => {
             let mut wrong = described.filter(|(_, info)| {
                 let (start, end) = info.data_offsets;
                 spanned(info).is_none_or(|bytes| end.checked_sub(start) != Some(bytes))
@@ -167,10 +141,9 @@ fn in_words(error: &SafeTensorError, header: &[u8], data_bytes: usize) -> String
                 None => format!("header: {error}"),
             }
         }
-        SafeTensorError::InvalidOffset(name) => format!(
-            "tensor {}: data_offsets leave a gap, overlap or run backwards",
-            clip(name)
-        ),
+        SafeTensorError::InvalidOffset(name) => {
+            format!("tensor {}: data_offsets leave a gap, overlap or run backwards", clip(name))
+        }
         other => format!("header: {}", clip(&other.to_string())),
     }
 }

@@ -61,14 +61,7 @@ impl Shape {
             "8b" => (4096, 36, 32, 12288, false),
             _ => return None,
         };
-        Some(Shape {
-            hidden,
-            layers,
-            heads,
-            intermediate,
-            tied,
-            ..Shape::default_qwen3()
-        })
+        Some(Shape { hidden, layers, heads, intermediate, tied, ..Shape::default_qwen3() })
     }
 
     fn default_qwen3() -> Shape {
@@ -144,11 +137,8 @@ fn pretty(value: &Value) -> Vec<u8> {
 /// Qwen. A vocabulary below [`MIN_TOKENIZER_VOCAB`] gets as many bytes as fit.
 pub fn tokenizer_json(vocab: usize) -> Vec<u8> {
     let bytes = vocab.saturating_sub(3).min(256);
-    let vocabulary: Map<String, Value> = byte_chars()[..bytes]
-        .iter()
-        .enumerate()
-        .map(|(id, c)| (c.to_string(), json!(id)))
-        .collect();
+    let vocabulary: Map<String, Value> =
+        byte_chars()[..bytes].iter().enumerate().map(|(id, c)| (c.to_string(), json!(id))).collect();
     let specials = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
     let added: Vec<Value> = specials
         .iter()
@@ -234,24 +224,13 @@ pub fn write_sharded(shape: &Shape, seed: u64, dir: &Path, shard_bytes: u64) -> 
         fs::write(dir.join("generation_config.json"), pretty(&eos))?;
         fs::write(dir.join("tokenizer.json"), tokenizer_json(shape.vocab))?;
         fs::write(dir.join("tokenizer_config.json"), pretty(&tokenizer))?;
-        write_shards(
-            shape,
-            seed,
-            dir,
-            &split(shape, numbered_specs(&config), shard_bytes),
-        )
+        write_shards(shape, seed, dir, &split(shape, numbered_specs(&config), shard_bytes))
     };
-    write_all().map_err(|source| Error::Io {
-        path: dir.to_owned(),
-        source,
-    })
+    write_all().map_err(|source| Error::Io { path: dir.to_owned(), source })
 }
 
 fn request(field: &str, problem: String) -> Error {
-    Error::Request {
-        field: field.to_owned(),
-        problem,
-    }
+    Error::Request { field: field.to_owned(), problem }
 }
 
 /// The tensors with the numbers that their random streams are made from.
@@ -293,23 +272,14 @@ fn write_shards(shape: &Shape, seed: u64, dir: &Path, shards: &[Numbered]) -> io
         }
     }
     if shards.len() > 1 {
-        let total: u64 = shards
-            .iter()
-            .flatten()
-            .map(|(_, s)| shape.tensor_bytes(s))
-            .sum();
+        let total: u64 = shards.iter().flatten().map(|(_, s)| shape.tensor_bytes(s)).sum();
         let index = json!({"metadata": {"total_size": total}, "weight_map": weight_map});
         fs::write(dir.join(super::files::INDEX), pretty(&index))?;
     }
     Ok(())
 }
 
-fn write_safetensors(
-    out: &mut impl Write,
-    shape: &Shape,
-    seed: u64,
-    specs: &[(u64, TensorSpec)],
-) -> io::Result<()> {
+fn write_safetensors(out: &mut impl Write, shape: &Shape, seed: u64, specs: &[(u64, TensorSpec)]) -> io::Result<()> {
     let mut header = Map::new();
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let mut start = 0;
@@ -333,12 +303,7 @@ fn write_safetensors(
     Ok(())
 }
 
-fn write_tensor(
-    out: &mut impl Write,
-    shape: &Shape,
-    stream: u64,
-    spec: &TensorSpec,
-) -> io::Result<()> {
+fn write_tensor(out: &mut impl Write, shape: &Shape, stream: u64, spec: &TensorSpec) -> io::Result<()> {
     let (mean, std) = if spec.shape.len() == 1 {
         (1.0, 0.05)
     } else if spec.name.ends_with("o_proj.weight") || spec.name.ends_with("down_proj.weight") {

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::synthetic::{
-    Shape, random_checkpoint, safetensors_bytes, tokenizer_json, write_sharded,
-};
+use super::synthetic::{Shape, random_checkpoint, safetensors_bytes, tokenizer_json, write_sharded};
 use super::*;
 
 fn repository(path: &str) -> PathBuf {
@@ -40,9 +38,7 @@ fn error_after(change: impl FnOnce(&mut Value, &mut Vec<u8>)) -> String {
     let (mut header, mut data) = taken_apart(&safetensors_bytes(1, &shape).unwrap());
     change(&mut header, &mut data);
     let outcome = open_bytes(&shape, vec![put_together(&header, &data)]);
-    outcome
-        .expect_err("a changed file was accepted")
-        .to_string()
+    outcome.expect_err("a changed file was accepted").to_string()
 }
 
 fn folder(shard_bytes: u64) -> (tempfile::TempDir, PathBuf) {
@@ -59,24 +55,15 @@ fn the_repositorys_checkpoints_open() {
     assert_eq!(tiny.config(), inside.config());
     assert_eq!(tiny.tokenizer_json(), inside.tokenizer_json());
     assert_eq!(tiny.tokenizer_config(), inside.tokenizer_config());
-    assert_eq!(
-        (tiny.eos_ids(), tiny.config().rope_theta),
-        (&[661][..], 1e4)
-    );
+    assert_eq!((tiny.eos_ids(), tiny.config().rope_theta), (&[661][..], 1e4));
     assert_eq!(tiny.tensors().len(), 2 + 4 * 11);
     for (a, b) in tiny.tensors().zip(inside.tensors()) {
-        assert_eq!(
-            (a.name(), a.dtype(), a.shape()),
-            (b.name(), b.dtype(), b.shape())
-        );
+        assert_eq!((a.name(), a.dtype(), a.shape()), (b.name(), b.dtype(), b.shape()));
         assert!(a.bytes() == b.bytes(), "{}", a.name());
         a.check_finite(0..a.rows()).unwrap();
     }
     let tied = Checkpoint::open(tiny_model("tied-2l")).unwrap();
-    assert_eq!(
-        (tied.tensors().len(), tied.eos_ids()),
-        (2 + 2 * 11, &[2][..])
-    );
+    assert_eq!((tied.tensors().len(), tied.eos_ids()), (2 + 2 * 11, &[2][..]));
     assert!(tied.tensor("lm_head.weight").is_err());
     let untied = Checkpoint::open(tiny_model("untied-4l")).unwrap();
     assert_eq!(untied.tensors().len(), 3 + 4 * 11);
@@ -86,21 +73,12 @@ fn the_repositorys_checkpoints_open() {
 #[test]
 fn tensors_come_in_ascending_order_of_names() {
     // With more than ten layers, byte order is not layer order.
-    let shape = Shape {
-        layers: 12,
-        ..Shape::tiny()
-    };
+    let shape = Shape { layers: 12, ..Shape::tiny() };
     let checkpoint = random_checkpoint(1, &shape).unwrap();
     let names: Vec<_> = checkpoint.tensors().map(|t| t.name().to_owned()).collect();
-    assert!(
-        names
-            .windows(2)
-            .all(|pair| pair[0].as_bytes() < pair[1].as_bytes())
-    );
+    assert!(names.windows(2).all(|pair| pair[0].as_bytes() < pair[1].as_bytes()));
     let place = |name: &str| names.iter().position(|n| n == name).unwrap();
-    assert!(
-        place("model.layers.10.mlp.up_proj.weight") < place("model.layers.2.mlp.up_proj.weight")
-    );
+    assert!(place("model.layers.10.mlp.up_proj.weight") < place("model.layers.2.mlp.up_proj.weight"));
 }
 
 #[test]
@@ -110,19 +88,12 @@ fn sharding_does_not_change_the_tensors() {
     assert!(one.join("model.safetensors").exists() && !many.join("model.safetensors").exists());
     let files = fs::read_dir(&many).unwrap().count();
     assert!(files > 8, "{files} files are no test of sharding");
-    let (one, many) = (
-        Checkpoint::open(one).unwrap(),
-        Checkpoint::open(many).unwrap(),
-    );
+    let (one, many) = (Checkpoint::open(one).unwrap(), Checkpoint::open(many).unwrap());
     let memory = random_checkpoint(1, &Shape::tiny()).unwrap();
     assert_eq!(one.tensors().len(), 24);
     for ((a, b), c) in one.tensors().zip(many.tensors()).zip(memory.tensors()) {
         assert_eq!((a.name(), a.shape()), (b.name(), b.shape()));
-        assert!(
-            a.bytes() == b.bytes() && a.bytes() == c.bytes(),
-            "{}",
-            a.name()
-        );
+        assert!(a.bytes() == b.bytes() && a.bytes() == c.bytes(), "{}", a.name());
     }
     let other = random_checkpoint(2, &Shape::tiny()).unwrap();
     assert!(other.embedding().bytes() != memory.embedding().bytes());
@@ -130,14 +101,7 @@ fn sharding_does_not_change_the_tensors() {
 
 #[test]
 fn synthetic_weights_have_the_stated_statistics() {
-    let checkpoint = random_checkpoint(
-        7,
-        &Shape {
-            dtype: Dtype::F32,
-            ..Shape::tiny()
-        },
-    )
-    .unwrap();
+    let checkpoint = random_checkpoint(7, &Shape { dtype: Dtype::F32, ..Shape::tiny() }).unwrap();
     let moments = |name: &str| {
         let x = checkpoint.tensor(name).unwrap().to_f32_vec();
         let mean = x.iter().sum::<f32>() / x.len() as f32;
@@ -145,36 +109,22 @@ fn synthetic_weights_have_the_stated_statistics() {
         (mean, variance.sqrt())
     };
     let (mean, std) = moments("model.embed_tokens.weight");
-    assert!(
-        mean.abs() < 5e-4 && (std - 0.02).abs() < 5e-4,
-        "{mean} {std}"
-    );
+    assert!(mean.abs() < 5e-4 && (std - 0.02).abs() < 5e-4, "{mean} {std}");
     let (_, std) = moments("model.layers.1.mlp.down_proj.weight");
     assert!((std - 0.01).abs() < 5e-4, "{std}");
     let (mean, std) = moments("model.norm.weight");
-    assert!(
-        (mean - 1.0).abs() < 0.02 && (std - 0.05).abs() < 0.02,
-        "{mean} {std}"
-    );
+    assert!((mean - 1.0).abs() < 0.02 && (std - 0.05).abs() < 0.02, "{mean} {std}");
 }
 
 #[test]
 fn a_tied_checkpoint_may_hold_a_head_that_is_not_read() {
-    let shape = Shape {
-        tied: false,
-        ..Shape::tiny()
-    };
+    let shape = Shape { tied: false, ..Shape::tiny() };
     let bytes = safetensors_bytes(1, &shape).unwrap();
     let tied = open_bytes(&Shape::tiny(), vec![bytes.clone()]).unwrap();
     assert!(tied.tensor("lm_head.weight").is_err());
     assert!(tied.tensors().all(|t| t.name() != "lm_head.weight"));
     // Negative control: untied, the head is read, and required.
-    assert!(
-        open_bytes(&shape, vec![bytes])
-            .unwrap()
-            .tensor("lm_head.weight")
-            .is_ok()
-    );
+    assert!(open_bytes(&shape, vec![bytes]).unwrap().tensor("lm_head.weight").is_ok());
     let without = safetensors_bytes(1, &Shape::tiny()).unwrap();
     let error = open_bytes(&shape, vec![without]).unwrap_err().to_string();
     assert_eq!(error, "tensor lm_head.weight: is missing");
@@ -196,58 +146,31 @@ fn missing_misshaped_and_unexpected_tensors_are_named() {
     });
     assert!(error.starts_with("tensor model.layers.1.self_attn.q_proj.bias: is not part of"));
     let error = error_after(|header, _| header[NORM]["shape"] = json!([6, 8]));
-    assert_eq!(
-        error,
-        format!("tensor {NORM}: has shape [6, 8], and the config implies [48]")
-    );
+    assert_eq!(error, format!("tensor {NORM}: has shape [6, 8], and the config implies [48]"));
     let error = error_after(|header, _| header[NORM]["dtype"] = json!("I16"));
-    assert!(
-        error.contains(NORM) && error.contains("type I16"),
-        "{error}"
-    );
+    assert!(error.contains(NORM) && error.contains("type I16"), "{error}");
 }
 
 #[test]
 fn damaged_files_are_refused_in_words() {
     const NORM: &str = "model.norm.weight";
     let cases: [(String, &[&str]); 6] = [
-        (
-            error_after(|_, data| data.truncate(data.len() - 1)),
-            &["truncated"],
-        ),
-        (
-            error_after(|_, data| data.push(0)),
-            &["longer than its header says"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["shape"] = json!([127])),
-            &[NORM, "do not fit shape"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["shape"] = json!([u64::MAX, u64::MAX])),
-            &[NORM, "do not fit shape"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["data_offsets"] = json!([0, 256])),
-            &["data_offsets"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["dtype"] = json!("X9")),
-            &["unknown variant `X9`"],
-        ),
+        (error_after(|_, data| data.truncate(data.len() - 1)), &["truncated"]),
+        (error_after(|_, data| data.push(0)), &["longer than its header says"]),
+        (error_after(|h, _| h[NORM]["shape"] = json!([127])), &[NORM, "do not fit shape"]),
+        (error_after(|h, _| h[NORM]["shape"] = json!([u64::MAX, u64::MAX])), &[NORM, "do not fit shape"]),
+        (error_after(|h, _| h[NORM]["data_offsets"] = json!([0, 256])), &["data_offsets"]),
+        (error_after(|h, _| h[NORM]["dtype"] = json!("X9")), &["unknown variant `X9`"]),
     ];
     for (error, parts) in cases {
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
-    let raw = |bytes: &[u8]| {
-        open_bytes(&Shape::tiny(), vec![bytes.to_vec()])
-            .unwrap_err()
-            .to_string()
-    };
+    let raw = |bytes: &[u8]| open_bytes(&Shape::tiny(), vec![bytes.to_vec()]).unwrap_err().to_string();
     assert!(raw(b"").contains("0 bytes are too few"));
     assert!(raw(&u64::MAX.to_le_bytes()).contains("at most"));
     assert!(raw(&100u64.to_le_bytes()).contains("truncated"));
-    let twice = br#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
+    let twice =
+        br#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
     let bytes = [&(twice.len() as u64).to_le_bytes()[..], twice].concat();
     assert!(raw(&bytes).contains("key a is there twice"));
 }
@@ -255,20 +178,11 @@ fn damaged_files_are_refused_in_words() {
 #[test]
 fn nan_inf_and_huge_weights_are_named_by_row_and_column() {
     for (dtype, size) in [(Dtype::Bf16, 2), (Dtype::F16, 2), (Dtype::F32, 4)] {
-        let shape = Shape {
-            dtype,
-            ..Shape::tiny()
-        };
+        let shape = Shape { dtype, ..Shape::tiny() };
         let (header, data) = taken_apart(&safetensors_bytes(3, &shape).unwrap());
         let name = "model.layers.0.mlp.down_proj.weight";
         let start = header[name]["data_offsets"][0].as_u64().unwrap() as usize;
-        for value in [
-            f32::NAN,
-            f32::INFINITY,
-            f32::NEG_INFINITY,
-            2f32.powi(60),
-            -2f32.powi(61),
-        ] {
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 2f32.powi(60), -2f32.powi(61)] {
             let mut data = data.clone();
             let at = start + (5 * shape.intermediate + 7) * size;
             let bytes = match dtype {
@@ -280,10 +194,7 @@ fn nan_inf_and_huge_weights_are_named_by_row_and_column() {
             let checkpoint = open_bytes(&shape, vec![put_together(&header, &data)]).unwrap();
             let view = checkpoint.tensor(name).unwrap();
             let error = view.check_finite(0..view.rows()).unwrap_err().to_string();
-            assert!(
-                error.contains(name) && error.contains("row 5, column 7"),
-                "{error}"
-            );
+            assert!(error.contains(name) && error.contains("row 5, column 7"), "{error}");
             view.check_finite(0..5).unwrap();
             view.check_finite(6..view.rows()).unwrap();
         }
@@ -310,31 +221,19 @@ fn rows_are_widened_exactly_for_every_bit_pattern() {
                 Dtype::Bf16 => half::bf16::from_bits(bits).to_f64(),
                 _ => half::f16::from_bits(bits).to_f64(),
             };
-            assert!(
-                f64::from(x) == expected || (x.is_nan() && expected.is_nan()),
-                "{bits:04x}"
-            );
+            assert!(f64::from(x) == expected || (x.is_nan() && expected.is_nan()), "{bits:04x}");
             assert!(x.is_nan() || x.is_sign_negative() == expected.is_sign_negative());
         }
         for r in 0..256 {
             view.row_to_f32(r, &mut row);
-            let same = row
-                .iter()
-                .zip(&all[r * 256..])
-                .all(|(a, b)| a.to_bits() == b.to_bits());
+            let same = row.iter().zip(&all[r * 256..]).all(|(a, b)| a.to_bits() == b.to_bits());
             assert!(same, "row {r}");
         }
     }
-    let floats: Vec<u8> = [1.5f32, -0.0, f32::MIN_POSITIVE / 4.0]
-        .iter()
-        .flat_map(|x| x.to_le_bytes())
-        .collect();
+    let floats: Vec<u8> = [1.5f32, -0.0, f32::MIN_POSITIVE / 4.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let view = TensorView::new("x", Dtype::F32, &[3], &floats);
     assert_eq!((view.rows(), view.columns()), (1, 3));
-    assert_eq!(
-        view.to_f32_vec().map_bits(),
-        [0x3fc00000, 0x80000000, 0x00200000]
-    );
+    assert_eq!(view.to_f32_vec().map_bits(), [0x3fc00000, 0x80000000, 0x00200000]);
 }
 
 trait MapBits {
@@ -371,9 +270,7 @@ fn an_index_that_contradicts_the_files_is_refused() {
         let mut changed = index.clone();
         change(&mut changed["weight_map"]);
         fs::write(&path, changed.to_string()).unwrap();
-        Checkpoint::open(&dir)
-            .expect_err("a changed index was accepted")
-            .to_string()
+        Checkpoint::open(&dir).expect_err("a changed index was accepted").to_string()
     };
     assert!(error(&|map| map[norm] = json!("../x.safetensors")).contains("not the plain name"));
     assert!(error(&|map| map[norm] = json!("/etc/x.safetensors")).contains("not the plain name"));
@@ -384,10 +281,7 @@ fn an_index_that_contradicts_the_files_is_refused() {
     assert_ne!(other, index["weight_map"][norm]);
     assert!(error(&|map| map[norm] = other.clone()).contains("but the index says"));
     let gone = error(&|map| drop(map.as_object_mut().unwrap().remove(norm)));
-    assert!(
-        gone.contains(norm) && gone.contains("not in the index"),
-        "{gone}"
-    );
+    assert!(gone.contains(norm) && gone.contains("not in the index"), "{gone}");
     assert!(error(&|map| map["extra"] = other.clone()).contains("extra"));
     assert!(error(&|map| *map = json!([])).contains("weight_map"));
     assert!(error(&|map| *map = json!({})).contains("0 files"));
@@ -395,9 +289,7 @@ fn an_index_that_contradicts_the_files_is_refused() {
     Checkpoint::open(&dir).unwrap();
     let shape = Shape::tiny();
     let bytes = safetensors_bytes(1, &shape).unwrap();
-    let error = open_bytes(&shape, vec![bytes.clone(), bytes])
-        .unwrap_err()
-        .to_string();
+    let error = open_bytes(&shape, vec![bytes.clone(), bytes]).unwrap_err().to_string();
     assert!(error.contains("is in shard 0 and in shard 1"), "{error}");
 }
 
@@ -433,47 +325,22 @@ fn eos_ids_come_from_the_generation_config_first() {
         fs::write(&path, text).unwrap();
         assert_eq!(Checkpoint::open(&dir).unwrap().eos_ids(), expected);
     }
-    for wrong in [
-        r#"{"eos_token_id":320}"#,
-        r#"{"eos_token_id":["a"]}"#,
-        r#"{"eos_token_id":-1}"#,
-    ] {
+    for wrong in [r#"{"eos_token_id":320}"#, r#"{"eos_token_id":["a"]}"#, r#"{"eos_token_id":-1}"#] {
         fs::write(&path, wrong).unwrap();
         let error = Checkpoint::open(&dir).unwrap_err().to_string();
-        assert!(
-            error.starts_with("generation_config.json: eos_token_id"),
-            "{error}"
-        );
+        assert!(error.starts_with("generation_config.json: eos_token_id"), "{error}");
     }
 }
 
 #[test]
 fn synthetic_folders_are_checked_before_they_are_written() {
     let root = tempfile::tempdir().unwrap();
-    let shape = Shape {
-        vocab: 258,
-        ..Shape::tiny()
-    };
-    assert!(
-        synthetic::write(&shape, 1, root.path())
-            .unwrap_err()
-            .to_string()
-            .contains("vocab")
-    );
-    let shape = Shape {
-        head_dim: 3,
-        ..Shape::tiny()
-    };
-    assert!(
-        synthetic::write(&shape, 1, root.path())
-            .unwrap_err()
-            .to_string()
-            .contains("head_dim")
-    );
+    let shape = Shape { vocab: 258, ..Shape::tiny() };
+    assert!(synthetic::write(&shape, 1, root.path()).unwrap_err().to_string().contains("vocab"));
+    let shape = Shape { head_dim: 3, ..Shape::tiny() };
+    assert!(synthetic::write(&shape, 1, root.path()).unwrap_err().to_string().contains("head_dim"));
     fs::write(root.path().join("x"), "").unwrap();
-    let error = synthetic::write(&Shape::tiny(), 1, root.path())
-        .unwrap_err()
-        .to_string();
+    let error = synthetic::write(&Shape::tiny(), 1, root.path()).unwrap_err().to_string();
     assert!(error.contains("not empty"), "{error}");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }

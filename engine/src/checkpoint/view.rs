@@ -56,16 +56,8 @@ pub struct TensorView<'a> {
 impl<'a> TensorView<'a> {
     /// `bytes` has the length that shape (of one or two dimensions, none zero) and type imply.
     pub(super) fn new(name: &'a str, dtype: Dtype, shape: &'a [usize], bytes: &'a [u8]) -> Self {
-        debug_assert_eq!(
-            bytes.len(),
-            shape.iter().product::<usize>() * dtype.size_bytes()
-        );
-        TensorView {
-            name,
-            dtype,
-            shape,
-            bytes,
-        }
+        debug_assert_eq!(bytes.len(), shape.iter().product::<usize>() * dtype.size_bytes());
+        TensorView { name, dtype, shape, bytes }
     }
 
     /// The name in the file.
@@ -106,12 +98,7 @@ impl<'a> TensorView<'a> {
     /// # Panics
     /// If `row` is not below [`TensorView::rows`] or `out` is not [`TensorView::columns`] long.
     pub fn row_to_f32(&self, row: usize, out: &mut [f32]) {
-        assert_eq!(
-            out.len(),
-            self.columns(),
-            "length of a row of {}",
-            self.name
-        );
+        assert_eq!(out.len(), self.columns(), "length of a row of {}", self.name);
         widen(self.dtype, self.row_bytes(row), out);
     }
 
@@ -182,15 +169,17 @@ fn widen(dtype: Dtype, bytes: &[u8], out: &mut [f32]) {
 fn any_refused(dtype: Dtype, bytes: &[u8]) -> bool {
     let limit = EXPONENT_LIMIT << 23;
     match dtype {
-        Dtype::Bf16 => bytes.as_chunks::<2>().0.iter().fold(false, |any, b| {
-            any | (u16::from_le_bytes(*b) & 0x7fff >= (limit >> 16) as u16)
-        }),
+        Dtype::Bf16 => bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .fold(false, |any, b| any | (u16::from_le_bytes(*b) & 0x7fff >= (limit >> 16) as u16)),
         // No finite f16 comes near 2^60.
-        Dtype::F16 => bytes.as_chunks::<2>().0.iter().fold(false, |any, b| {
-            any | (u16::from_le_bytes(*b) & 0x7fff >= 0x7c00)
-        }),
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().fold(false, |any, b| {
-            any | (u32::from_le_bytes(*b) & 0x7fff_ffff >= limit)
-        }),
+        Dtype::F16 => {
+            bytes.as_chunks::<2>().0.iter().fold(false, |any, b| any | (u16::from_le_bytes(*b) & 0x7fff >= 0x7c00))
+        }
+        Dtype::F32 => {
+            bytes.as_chunks::<4>().0.iter().fold(false, |any, b| any | (u32::from_le_bytes(*b) & 0x7fff_ffff >= limit))
+        }
     }
 }

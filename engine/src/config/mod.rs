@@ -65,8 +65,8 @@ impl Config {
     /// [`Error::Config`] naming the field that is missing, of the wrong type, out of range or
     /// unsupported; the field `(file)` if the text as a whole is no JSON object.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        let fields: BTreeMap<String, Value> = json::object(bytes, CONFIG_LIMIT_BYTES)
-            .map_err(|problem| config_error("(file)", problem))?;
+        let fields: BTreeMap<String, Value> =
+            json::object(bytes, CONFIG_LIMIT_BYTES).map_err(|problem| config_error("(file)", problem))?;
         unsupported::check_architecture(&fields)?;
         let config = Config {
             hidden_size: size(&fields, "hidden_size", MAX_HIDDEN)?,
@@ -91,10 +91,7 @@ impl Config {
     /// # Errors
     /// [`Error::Config`] naming the field.
     pub fn check(&self) -> Result<()> {
-        if !self
-            .num_attention_heads
-            .is_multiple_of(self.num_key_value_heads.max(1))
-        {
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads.max(1)) {
             return Err(config_error(
                 "num_key_value_heads",
                 format!(
@@ -132,10 +129,7 @@ impl Config {
 }
 
 fn config_error(field: impl Into<String>, problem: impl Into<String>) -> Error {
-    Error::Config {
-        field: field.into(),
-        problem: problem.into(),
-    }
+    Error::Config { field: field.into(), problem: problem.into() }
 }
 
 /// A value as an error message shows it.
@@ -144,19 +138,14 @@ fn shown(value: &Value) -> String {
 }
 
 fn required<'a>(fields: &'a BTreeMap<String, Value>, name: &str) -> Result<&'a Value> {
-    fields
-        .get(name)
-        .ok_or_else(|| config_error(name, "is missing"))
+    fields.get(name).ok_or_else(|| config_error(name, "is missing"))
 }
 
 fn size(fields: &BTreeMap<String, Value>, name: &str, limit: usize) -> Result<usize> {
     let value = required(fields, name)?;
     match value.as_u64() {
         Some(n) if n >= 1 && n <= limit as u64 => Ok(n as usize),
-        _ => Err(config_error(
-            name,
-            format!("{} is not an integer within 1 to {limit}", shown(value)),
-        )),
+        _ => Err(config_error(name, format!("{} is not an integer within 1 to {limit}", shown(value)))),
     }
 }
 
@@ -170,9 +159,7 @@ fn real(value: &Value, name: &str) -> Result<f64> {
 
 fn flag(fields: &BTreeMap<String, Value>, name: &str) -> Result<bool> {
     let value = required(fields, name)?;
-    value
-        .as_bool()
-        .ok_or_else(|| config_error(name, format!("{} is neither true nor false", shown(value))))
+    value.as_bool().ok_or_else(|| config_error(name, format!("{} is neither true nor false", shown(value))))
 }
 
 /// `rope_theta` stands at the top, or under `rope_parameters` since transformers 5; if in both
@@ -192,14 +179,10 @@ fn rope_theta(fields: &BTreeMap<String, Value>) -> Result<f64> {
         }
     };
     match (top, nested) {
-        (Some(a), Some(b)) if a != b => Err(config_error(
-            "rope_theta",
-            format!("{a:?} here and {b:?} under rope_parameters"),
-        )),
+        (Some(a), Some(b)) if a != b => {
+            Err(config_error("rope_theta", format!("{a:?} here and {b:?} under rope_parameters")))
+        }
         (Some(theta), _) | (None, Some(theta)) => Ok(theta),
-        (None, None) => Err(config_error(
-            "rope_theta",
-            "is missing, here and under rope_parameters",
-        )),
+        (None, None) => Err(config_error("rope_theta", "is missing, here and under rope_parameters")),
     }
 }

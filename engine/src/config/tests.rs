@@ -51,10 +51,7 @@ fn the_eleven_fields_are_read() {
     assert_eq!(config.rms_norm_eps.to_bits(), 1e-6f64.to_bits());
     assert_eq!(config.rope_theta, 1e6);
     assert!(config.tie_word_embeddings);
-    assert_eq!(
-        (config.query_width(), config.key_value_width()),
-        (2048, 1024)
-    );
+    assert_eq!((config.query_width(), config.key_value_width()), (2048, 1024));
 }
 
 #[test]
@@ -92,13 +89,7 @@ fn sizes_are_positive_integers_within_limits() {
         "num_key_value_heads",
         "vocab_size",
     ] {
-        for wrong in [
-            json!(0),
-            json!(8.0),
-            json!(1u64 << 40),
-            json!(u64::MAX),
-            json!(true),
-        ] {
+        for wrong in [json!(0), json!(8.0), json!(1u64 << 40), json!(u64::MAX), json!(true)] {
             assert_eq!(refused_field(&with(name, Some(wrong))), name);
         }
     }
@@ -107,16 +98,10 @@ fn sizes_are_positive_integers_within_limits() {
 #[test]
 fn reals_have_ranges() {
     for wrong in [json!(0), json!(2), json!(1e-40), json!(-1e-6)] {
-        assert_eq!(
-            refused_field(&with("rms_norm_eps", Some(wrong))),
-            "rms_norm_eps"
-        );
+        assert_eq!(refused_field(&with("rms_norm_eps", Some(wrong))), "rms_norm_eps");
     }
     for wrong in [json!(0), json!(0.5), json!(1e300)] {
-        assert_eq!(
-            refused_field(&with("rope_theta", Some(wrong))),
-            "rope_theta"
-        );
+        assert_eq!(refused_field(&with("rope_theta", Some(wrong))), "rope_theta");
     }
 }
 
@@ -142,31 +127,11 @@ fn every_unsupported_setting_is_refused_by_name() {
         assert_eq!(refused_field(&with(name, Some(value))), name);
     }
     let nested = [
-        (
-            "rope_scaling",
-            json!({"rope_type": "yarn", "factor": 4.0}),
-            "rope_scaling.factor",
-        ),
-        (
-            "rope_scaling",
-            json!({"type": "linear"}),
-            "rope_scaling.type",
-        ),
-        (
-            "rope_parameters",
-            json!({"rope_type": "yarn"}),
-            "rope_parameters.rope_type",
-        ),
-        (
-            "rope_parameters",
-            json!({"full_attention": {}}),
-            "rope_parameters.full_attention",
-        ),
-        (
-            "layer_types",
-            json!(["full_attention", "sliding_attention"]),
-            "layer_types[1]",
-        ),
+        ("rope_scaling", json!({"rope_type": "yarn", "factor": 4.0}), "rope_scaling.factor"),
+        ("rope_scaling", json!({"type": "linear"}), "rope_scaling.type"),
+        ("rope_parameters", json!({"rope_type": "yarn"}), "rope_parameters.rope_type"),
+        ("rope_parameters", json!({"full_attention": {}}), "rope_parameters.full_attention"),
+        ("layer_types", json!(["full_attention", "sliding_attention"]), "layer_types[1]"),
         ("layer_types", json!(["full_attention"]), "layer_types"),
         ("rope_theta", json!("x"), "rope_theta"),
     ];
@@ -182,18 +147,8 @@ fn settings_that_change_nothing_are_accepted() {
         ("architectures", None),
         ("sliding_window", Some(json!(4096))),
         ("rope_scaling", Some(json!({"rope_type": "default"}))),
-        (
-            "rope_parameters",
-            Some(json!({"rope_type": "default", "rope_theta": 1000000.0})),
-        ),
-        (
-            "layer_types",
-            Some(json!([
-                "full_attention",
-                "full_attention",
-                "full_attention"
-            ])),
-        ),
+        ("rope_parameters", Some(json!({"rope_type": "default", "rope_theta": 1000000.0}))),
+        ("layer_types", Some(json!(["full_attention", "full_attention", "full_attention"]))),
         ("quantization_config", Some(json!(null))),
         ("num_experts", Some(json!(0))),
         ("rope_theta", Some(json!(1e6))),
@@ -211,46 +166,23 @@ fn rope_theta_may_stand_under_rope_parameters() {
     config["rope_parameters"] = nested.clone();
     assert_eq!(parse(&config).unwrap().rope_theta, 5e6);
     // Negative control: two places that disagree.
-    assert_eq!(
-        refused_field(&with("rope_parameters", Some(nested))),
-        "rope_theta"
-    );
+    assert_eq!(refused_field(&with("rope_parameters", Some(nested))), "rope_theta");
 }
 
 #[test]
 fn heads_and_head_dim_fit_each_other() {
-    assert_eq!(
-        refused_field(&with("num_key_value_heads", Some(json!(5)))),
-        "num_key_value_heads"
-    );
-    assert_eq!(
-        refused_field(&with("num_key_value_heads", Some(json!(32)))),
-        "num_key_value_heads"
-    );
-    assert_eq!(
-        refused_field(&with("head_dim", Some(json!(127)))),
-        "head_dim"
-    );
+    assert_eq!(refused_field(&with("num_key_value_heads", Some(json!(5)))), "num_key_value_heads");
+    assert_eq!(refused_field(&with("num_key_value_heads", Some(json!(32)))), "num_key_value_heads");
+    assert_eq!(refused_field(&with("head_dim", Some(json!(127)))), "head_dim");
 }
 
 #[test]
 fn repeated_keys_and_text_that_is_no_object_are_refused() {
     let twice = base().to_string().replacen('{', "{\"vocab_size\":7,", 1);
-    let cases = [
-        twice.as_bytes(),
-        b"",
-        b"[]",
-        b"{",
-        b"{} {}",
-        b"\xff",
-        b"null",
-    ];
+    let cases = [twice.as_bytes(), b"", b"[]", b"{", b"{} {}", b"\xff", b"null"];
     for bytes in cases {
         let error = Config::parse(bytes).unwrap_err();
-        assert!(
-            matches!(&error, Error::Config { field, .. } if field == "(file)"),
-            "{error}"
-        );
+        assert!(matches!(&error, Error::Config { field, .. } if field == "(file)"), "{error}");
     }
     let error = Config::parse(&vec![b' '; CONFIG_LIMIT_BYTES + 1]).unwrap_err();
     assert!(error.to_string().contains("at most"), "{error}");
@@ -269,8 +201,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
-            prop::collection::btree_map(".{0,8}", inner, 0..3)
-                .prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(".{0,8}", inner, 0..3).prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

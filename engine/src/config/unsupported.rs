@@ -55,10 +55,7 @@ pub(super) fn check_architecture(fields: &Fields) -> Result<()> {
         Some(Value::Array(names)) if names.len() == 1 && names[0] == "Qwen3ForCausalLM" => Ok(()),
         Some(other) => Err(config_error(
             "architectures",
-            format!(
-                "{} is not supported, only [\"Qwen3ForCausalLM\"] is",
-                shown(other)
-            ),
+            format!("{} is not supported, only [\"Qwen3ForCausalLM\"] is", shown(other)),
         )),
     }
 }

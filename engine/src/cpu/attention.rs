@@ -13,8 +13,8 @@ use super::ops::{self, Softmax};
 use super::pack::PANEL;
 use super::pool::Pool;
 use super::quantize::{BLOCK, Side, quantize_row};
+use crate::FaultKind;
 use crate::kv::{PAGE, PageId};
-use crate::{FaultKind, Result};
 
 /// Query rows of a tile.
 const TILE: usize = 16;
@@ -103,6 +103,7 @@ impl Queries {
 }
 
 /// Attention of all rows: `out` is `[row][heads * head_dim]`; rows and queries are in the same order.
+#[allow(clippy::too_many_arguments)]
 pub fn attend(
     isa: Isa,
     pool: &Pool,

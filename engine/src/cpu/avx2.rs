@@ -57,8 +57,7 @@ pub(super) unsafe fn stream(
         // SAFETY: the caller's pointers cover `blocks` blocks of one row and one panel.
         unsafe {
             let w = w.add(block * PANEL_BLOCK);
-            let [d] =
-                dot_rows::<1, true>(a.add(block * 128), 128, 64, w, w.wrapping_add(STREAM_AHEAD));
+            let [d] = dot_rows::<1, true>(a.add(block * 128), 128, 64, w, w.wrapping_add(STREAM_AHEAD));
             let scale = scales(w_g.add(block * PANEL), *a_g.add(block));
             for half in 0..2 {
                 sums[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[half]), scale[half], sums[half]);
@@ -130,11 +129,7 @@ unsafe fn tile_rows<const R: usize>(tile: &Tile, panel: usize) {
             let scale = scales(tile.w_g[panel], *tile.a_g.add(row));
             for half in 0..2 {
                 let acc = tile.acc.add(row * 2 * PANEL + panel * PANEL + half * 8);
-                let sum = _mm256_fmadd_ps(
-                    _mm256_cvtepi32_ps(d[half]),
-                    scale[half],
-                    _mm256_loadu_ps(acc),
-                );
+                let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[half]), scale[half], _mm256_loadu_ps(acc));
                 _mm256_storeu_ps(acc, sum);
             }
         }
@@ -164,10 +159,7 @@ unsafe fn dot_rows<const R: usize, const AHEAD: bool>(
             let low = _mm256_loadu_si256(w.add(32 * pair).cast());
             let high = _mm256_loadu_si256(w.add(32 * pair + 16).cast());
             for (row, sum) in sums.iter_mut().enumerate() {
-                let both = a
-                    .add(row * a_stride + 2 * pair)
-                    .cast::<i32>()
-                    .read_unaligned();
+                let both = a.add(row * a_stride + 2 * pair).cast::<i32>().read_unaligned();
                 let both = _mm256_set1_epi32(both);
                 sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(low, both));
                 sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(high, both));
@@ -187,11 +179,6 @@ unsafe fn scales(w_g: *const i8, a_g: i8) -> [__m256; 2] {
     // SAFETY: by the function's contract.
     let g = unsafe { _mm_loadu_si128(w_g.cast()) };
     let right = _mm256_set1_epi32(i32::from(a_g) + 127);
-    let power = |g| {
-        _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(
-            _mm256_cvtepi8_epi32(g),
-            right,
-        )))
-    };
+    let power = |g| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtepi8_epi32(g), right)));
     [power(g), power(_mm_srli_si128::<8>(g))]
 }

@@ -28,24 +28,11 @@ pub fn dot_panels(
     if rows == 0 || count == 0 {
         return;
     }
-    let reach = |n: usize, stride: usize, last: usize| {
-        (n - 1)
-            .checked_mul(stride)
-            .and_then(|x| x.checked_add(last))
-    };
-    assert!(
-        reach(rows, a_stride, 2 * pairs).is_some_and(|n| n <= a.len()),
-        "rows of a"
-    );
-    assert!(
-        reach(count, panel_stride, 2 * PANEL * pairs).is_some_and(|n| n <= panels.len()),
-        "panels"
-    );
+    let reach = |n: usize, stride: usize, last: usize| (n - 1).checked_mul(stride).and_then(|x| x.checked_add(last));
+    assert!(reach(rows, a_stride, 2 * pairs).is_some_and(|n| n <= a.len()), "rows of a");
+    assert!(reach(count, panel_stride, 2 * PANEL * pairs).is_some_and(|n| n <= panels.len()), "panels");
     assert!(out_stride >= PANEL * count, "stride of the output");
-    assert!(
-        reach(rows, out_stride, PANEL * count).is_some_and(|n| n <= out.len()),
-        "rows of the output"
-    );
+    assert!(reach(rows, out_stride, PANEL * count).is_some_and(|n| n <= out.len()), "rows of the output");
     let kernels = kernels(isa);
     for panel in 0..count {
         let mut row = 0;

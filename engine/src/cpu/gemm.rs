@@ -76,35 +76,17 @@ pub(super) struct Kernels {
 pub(super) fn kernels(isa: Isa) -> Kernels {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels {
-            rows: avx2::ROWS,
-            tile: avx2::tile,
-            stream: Some(avx2::stream),
-            dots: avx2::dots,
-        },
+        Path::Avx2 => Kernels { rows: avx2::ROWS, tile: avx2::tile, stream: Some(avx2::stream), dots: avx2::dots },
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => Kernels {
-            rows: avx512::ROWS,
-            tile: avx512::tile,
-            stream: Some(avx512::stream),
-            dots: avx512::dots,
-        },
+        Path::Avx512 => {
+            Kernels { rows: avx512::ROWS, tile: avx512::tile, stream: Some(avx512::stream), dots: avx512::dots }
+        }
         #[cfg(test)]
         Path::Model512 => {
             use super::model512;
-            Kernels {
-                rows: model512::ROWS,
-                tile: model512::tile,
-                stream: Some(model512::stream),
-                dots: model512::dots,
-            }
+            Kernels { rows: model512::ROWS, tile: model512::tile, stream: Some(model512::stream), dots: model512::dots }
         }
-        _ => Kernels {
-            rows: portable::ROWS,
-            tile: portable::tile,
-            stream: None,
-            dots: portable::dots,
-        },
+        _ => Kernels { rows: portable::ROWS, tile: portable::tile, stream: None, dots: portable::dots },
     }
 }
 
@@ -112,15 +94,7 @@ pub(super) fn kernels(isa: Isa) -> Kernels {
 ///
 /// # Panics
 /// When shapes disagree, a row of `a` was not written, or [`Mode::SiluMul`] does not meet a gate and up pair.
-pub fn matmul(
-    isa: Isa,
-    pool: &Pool,
-    w: &PackedMatrix,
-    a: &QuantRows,
-    out: &mut [f32],
-    ld_out: usize,
-    mode: Mode,
-) {
+pub fn matmul(isa: Isa, pool: &Pool, w: &PackedMatrix, a: &QuantRows, out: &mut [f32], ld_out: usize, mode: Mode) {
     let pairs = w.panels().div_ceil(PAIR);
     let job = Job::new(isa, w, a, out, ld_out, 0..w.panels(), mode);
     // Enough pieces that a slow core does not delay the end, each large enough to hide taking it.
@@ -169,23 +143,12 @@ impl<'a> Job<'a> {
         panels: Range<usize>,
         mode: Mode,
     ) -> Self {
-        assert_eq!(
-            w.cols(),
-            a.cols(),
-            "inputs of the weights and of the activations"
-        );
+        assert_eq!(w.cols(), a.cols(), "inputs of the weights and of the activations");
         assert!(a.complete(), "every activation row is written");
-        assert!(
-            panels.start <= panels.end && panels.end <= w.panels(),
-            "panels {panels:?} of {}",
-            w.panels()
-        );
+        assert!(panels.start <= panels.end && panels.end <= w.panels(), "panels {panels:?} of {}", w.panels());
         let per_part = match mode {
             Mode::SiluMul => {
-                assert!(
-                    w.parts() == 2 && panels.start % 2 == 0 && panels.end % 2 == 0,
-                    "whole gate and up pairs"
-                );
+                assert!(w.parts() == 2 && panels.start % 2 == 0 && panels.end % 2 == 0, "whole gate and up pairs");
                 2
             }
             Mode::Store | Mode::Add => {
@@ -197,30 +160,15 @@ impl<'a> Job<'a> {
         let columns = (panels.start / per_part * PANEL).min(last)..last;
         if a.rows() > 0 && !columns.is_empty() {
             assert!(columns.len() <= ld_out, "row stride of the output");
-            let needed = (a.rows() - 1)
-                .checked_mul(ld_out)
-                .and_then(|n| n.checked_add(columns.len()));
-            assert!(
-                needed.is_some_and(|n| n <= out.len()),
-                "length of the output"
-            );
+            let needed = (a.rows() - 1).checked_mul(ld_out).and_then(|n| n.checked_add(columns.len()));
+            assert!(needed.is_some_and(|n| n <= out.len()), "length of the output");
         }
-        Self {
-            isa,
-            kernels: kernels(isa),
-            w,
-            a,
-            out: Shared::new(out),
-            ld_out,
-            columns,
-            mode,
-        }
+        Self { isa, kernels: kernels(isa), w, a, out: Shared::new(out), ld_out, columns, mode }
     }
 
     fn run(&self, panels: Range<usize>) {
         let mut scratch = Scratch([0.0; CHUNK * PAIR * PANEL]);
-        let group = (GROUP_BYTES / (self.w.blocks() * BLOCK * size_of::<i16>()).max(1))
-            .next_multiple_of(CHUNK);
+        let group = (GROUP_BYTES / (self.w.blocks() * BLOCK * size_of::<i16>()).max(1)).next_multiple_of(CHUNK);
         for group_start in (0..self.a.rows()).step_by(group) {
             let group_end = (group_start + group).min(self.a.rows());
             for panel in panels.clone().step_by(PAIR) {
@@ -239,35 +187,16 @@ impl<'a> Job<'a> {
     }
 
     /// Accumulators of some rows by one or two panels.
-    fn chunk(
-        &self,
-        acc: &mut [f32; CHUNK * PAIR * PANEL],
-        rows: Range<usize>,
-        panel: usize,
-        count: usize,
-    ) {
+    fn chunk(&self, acc: &mut [f32; CHUNK * PAIR * PANEL], rows: Range<usize>, panel: usize, count: usize) {
         let (blocks, all_rows) = (self.w.blocks(), self.a.rows());
         let (w_q, w_g) = (self.w.q().as_ptr(), self.w.g().as_ptr());
         let (a_q, a_g) = (self.a.q().as_ptr(), self.a.g().as_ptr());
         if let (1, Some(stream)) = (all_rows, self.kernels.stream) {
-            for (i, acc) in acc
-                .as_chunks_mut::<PANEL>()
-                .0
-                .iter_mut()
-                .enumerate()
-                .take(count)
-            {
+            for (i, acc) in acc.as_chunks_mut::<PANEL>().0.iter_mut().enumerate().take(count) {
                 let first = (panel + i) * blocks;
                 // SAFETY: the panel exists, the only row is contiguous, and both have `blocks` blocks.
                 unsafe {
-                    stream(
-                        blocks,
-                        a_q,
-                        a_g,
-                        w_q.add(first * PANEL_BLOCK),
-                        w_g.add(first * PANEL),
-                        acc.as_mut_ptr(),
-                    );
+                    stream(blocks, a_q, a_g, w_q.add(first * PANEL_BLOCK), w_g.add(first * PANEL), acc.as_mut_ptr());
                 }
             }
             return;
@@ -277,11 +206,7 @@ impl<'a> Job<'a> {
         for block in 0..blocks {
             let first = panel * blocks + block;
             // The next block of these panels, or the first of the next pair.
-            let next = if block + 1 < blocks {
-                first + 1
-            } else {
-                (panel + count) * blocks
-            };
+            let next = if block + 1 < blocks { first + 1 } else { (panel + count) * blocks };
             let address = |block: usize| w_q.wrapping_add(block * PANEL_BLOCK);
             let mut ahead = [address(next), address(next + blocks)];
             let mut row = rows.start;
@@ -294,10 +219,7 @@ impl<'a> Job<'a> {
                     a_g: a_g.wrapping_add(at),
                     panels: count,
                     w: [address(first), address(first + second)],
-                    w_g: [
-                        w_g.wrapping_add(first * PANEL),
-                        w_g.wrapping_add((first + second) * PANEL),
-                    ],
+                    w_g: [w_g.wrapping_add(first * PANEL), w_g.wrapping_add((first + second) * PANEL)],
                     ahead,
                     acc: acc[(row - rows.start) * PAIR * PANEL..].as_mut_ptr(),
                 };
@@ -311,13 +233,7 @@ impl<'a> Job<'a> {
     }
 
     /// Moves finished accumulators to the output.
-    fn finish(
-        &self,
-        acc: &[f32; CHUNK * PAIR * PANEL],
-        rows: Range<usize>,
-        panel: usize,
-        count: usize,
-    ) {
+    fn finish(&self, acc: &[f32; CHUNK * PAIR * PANEL], rows: Range<usize>, panel: usize, count: usize) {
         let (start, width) = match self.mode {
             Mode::SiluMul => (panel / 2 * PANEL, PANEL),
             Mode::Store | Mode::Add => (panel * PANEL, count * PANEL),

@@ -33,11 +33,7 @@ impl Isa {
 
     /// Every path this machine can execute, slowest first.
     pub fn available() -> Vec<Isa> {
-        [Path::Portable, Path::Avx2, Path::Avx512]
-            .into_iter()
-            .filter(|&path| detected(path))
-            .map(Isa)
-            .collect()
+        [Path::Portable, Path::Avx2, Path::Avx512].into_iter().filter(|&path| detected(path)).map(Isa).collect()
     }
 
     /// The path named by `word` (the value of `GRAIL_CPU`): `portable`, `avx2` or `avx512`; `None` is the best one.
@@ -45,26 +41,18 @@ impl Isa {
     /// # Errors
     /// [`Error::Unsupported`] for another word or a path this machine lacks.
     pub fn choose(word: Option<&str>) -> Result<Isa> {
-        let refuse = |problem: String| Error::Unsupported {
-            what: ENV.to_owned(),
-            problem,
-        };
+        let refuse = |problem: String| Error::Unsupported { what: ENV.to_owned(), problem };
         let path = match word {
             None => return Ok(Isa::available().pop().unwrap_or(Isa::PORTABLE)),
             Some("portable") => Path::Portable,
             Some("avx2") => Path::Avx2,
             Some("avx512") => Path::Avx512,
             Some(other) => {
-                return Err(refuse(format!(
-                    "{other:?} is none of portable, avx2, avx512"
-                )));
+                return Err(refuse(format!("{other:?} is none of portable, avx2, avx512")));
             }
         };
         if !detected(path) {
-            return Err(refuse(format!(
-                "this machine lacks the instructions of {:?}",
-                word.unwrap_or_default()
-            )));
+            return Err(refuse(format!("this machine lacks the instructions of {:?}", word.unwrap_or_default())));
         }
         Ok(Isa(path))
     }
@@ -161,18 +149,12 @@ mod tests {
         for (word, path) in [("avx2", Path::Avx2), ("avx512", Path::Avx512)] {
             match Isa::choose(Some(word)) {
                 Ok(isa) => assert!(detected(path) && isa.path() == path),
-                Err(error) => assert!(
-                    !detected(path) && error.to_string().contains(ENV),
-                    "{error}"
-                ),
+                Err(error) => assert!(!detected(path) && error.to_string().contains(ENV), "{error}"),
             }
         }
         for word in ["", "AVX2", "sse", "avx512 "] {
             let error = Isa::choose(Some(word)).unwrap_err();
-            assert!(
-                matches!(&error, Error::Unsupported { what, .. } if what == ENV),
-                "{error}"
-            );
+            assert!(matches!(&error, Error::Unsupported { what, .. } if what == ENV), "{error}");
         }
     }
 

@@ -38,13 +38,7 @@ macro_rules! by_rows {
 #[inline(always)]
 pub(in crate::cpu) unsafe fn tile(rows: usize, tile: &Tile) {
     // SAFETY: passed on.
-    unsafe {
-        if tile.panels == 2 {
-            by_rows!(rows, 2, tile_rows(tile))
-        } else {
-            by_rows!(rows, 1, tile_rows(tile))
-        }
-    }
+    unsafe { if tile.panels == 2 { by_rows!(rows, 2, tile_rows(tile)) } else { by_rows!(rows, 1, tile_rows(tile)) } }
 }
 
 /// # Safety
@@ -70,17 +64,10 @@ pub(in crate::cpu) unsafe fn stream(
                     let pair = 4 * quad + chain;
                     let w = w.add(32 * pair);
                     _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(STREAM_AHEAD).cast());
-                    *d = _mm512_dpwssd_epi32(
-                        *d,
-                        _mm512_loadu_si512(w.cast()),
-                        broadcast(a.add(2 * pair)),
-                    );
+                    *d = _mm512_dpwssd_epi32(*d, _mm512_loadu_si512(w.cast()), broadcast(a.add(2 * pair)));
                 }
             }
-            let d = _mm512_add_epi32(
-                _mm512_add_epi32(chains[0], chains[1]),
-                _mm512_add_epi32(chains[2], chains[3]),
-            );
+            let d = _mm512_add_epi32(_mm512_add_epi32(chains[0], chains[1]), _mm512_add_epi32(chains[2], chains[3]));
             let scale = scales(w_g.add(block * PANEL), *a_g.add(block));
             sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), scale, sum);
         }
@@ -140,10 +127,7 @@ unsafe fn tile_rows<const R: usize, const P: usize>(tile: &Tile) {
             for (panel, d) in d.into_iter().enumerate() {
                 let scale = scales(tile.w_g[panel], *tile.a_g.add(row));
                 let acc = tile.acc.add(row * 2 * PANEL + panel * PANEL);
-                _mm512_storeu_ps(
-                    acc,
-                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), scale, _mm512_loadu_ps(acc)),
-                );
+                _mm512_storeu_ps(acc, _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), scale, _mm512_loadu_ps(acc)));
             }
         }
     }

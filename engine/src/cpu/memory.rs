@@ -58,32 +58,20 @@ impl<T: Plain> Buffer<T> {
         let refused = || io::Error::from(io::ErrorKind::OutOfMemory);
         let bytes = len.checked_mul(size_of::<T>()).ok_or_else(refused)?;
         if bytes == 0 {
-            return Ok(Self {
-                start: NonNull::dangling(),
-                len,
-                owner: Owner::Nothing,
-            });
+            return Ok(Self { start: NonNull::dangling(), len, owner: Owner::Nothing });
         }
         if bytes < MAPPED_FROM {
             let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| refused())?;
             // SAFETY: the layout's size is not zero.
             let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
-            return Ok(Self {
-                start: start.cast(),
-                len,
-                owner: Owner::Heap(layout),
-            });
+            return Ok(Self { start: start.cast(), len, owner: Owner::Heap(layout) });
         }
         let mut map = MmapMut::map_anon(bytes)?;
         // Only advice: a kernel without huge pages serves the same bytes more slowly.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::HugePage);
         let start = NonNull::new(map.as_mut_ptr()).ok_or_else(refused)?;
-        Ok(Self {
-            start: start.cast(),
-            len,
-            owner: Owner::Mapping { _map: map },
-        })
+        Ok(Self { start: start.cast(), len, owner: Owner::Mapping { _map: map } })
     }
 }
 
@@ -119,8 +107,15 @@ impl<T: Plain> std::fmt::Debug for Buffer<T> {
 }
 
 /// A pointer that may be handed to other threads; who uses it keeps their writes apart.
-#[derive(Clone, Copy)]
 pub(crate) struct Shared<T>(*mut T);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
 
 // SAFETY: a bare address; every dereference has its own safety argument.
 unsafe impl<T: Send> Send for Shared<T> {}
@@ -143,15 +138,7 @@ mod tests {
 
     #[test]
     fn buffers_are_zero_aligned_and_writable_at_every_size() {
-        for len in [
-            0,
-            1,
-            63,
-            4096,
-            MAPPED_FROM / 4 - 1,
-            MAPPED_FROM / 4,
-            MAPPED_FROM,
-        ] {
+        for len in [0, 1, 63, 4096, MAPPED_FROM / 4 - 1, MAPPED_FROM / 4, MAPPED_FROM] {
             let mut buffer = Buffer::<f32>::zeroed(len).unwrap();
             assert_eq!(buffer.len(), len);
             assert!(buffer.iter().all(|x| x.to_bits() == 0));

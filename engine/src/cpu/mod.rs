@@ -9,13 +9,18 @@
 //! * [`gemm`] and [`dot`]: products of integers, by `portable`, `avx2` or `avx512` tiles
 //! * [`ops`]: norms, rotary embedding, activation, softmax, log-sums, sketch
 //!
-//! Not here: a model, a cache, a schedule.
+//! * [`weights`], [`cache`], [`rope`], [`attention`] and [`forward`]: a model made of them
+//!
+//! Not here: a schedule, sampling.
 
+pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub mod cache;
 pub mod dot;
+pub mod forward;
 pub mod gemm;
 pub mod isa;
 pub mod memory;
@@ -26,5 +31,9 @@ pub mod pack;
 pub mod pool;
 mod portable;
 pub mod quantize;
+pub mod rope;
+mod rows;
+pub mod sampling;
 #[cfg(test)]
 mod tests;
+pub mod weights;

@@ -92,9 +92,7 @@ mod x86_512 {
         let low = |x: i32| i32::from(x as i16);
         __m512i(std::array::from_fn(|i| {
             let (a, b) = (a.0[i], b.0[i]);
-            sum.0[i]
-                .wrapping_add(low(a) * low(b))
-                .wrapping_add((a >> 16) * (b >> 16))
+            sum.0[i].wrapping_add(low(a) * low(b)).wrapping_add((a >> 16) * (b >> 16))
         }))
     }
 }

@@ -96,10 +96,7 @@ impl PackedMatrix {
         let (blocks, panels) = (cols.div_ceil(BLOCK), parts * rows.div_ceil(PANEL));
         let groups = panels.checked_mul(blocks * PANEL).unwrap_or(usize::MAX);
         let len = groups.saturating_mul(BLOCK);
-        let memory = |source| PackError::Memory {
-            bytes: len.saturating_mul(2),
-            source,
-        };
+        let memory = |source| PackError::Memory { bytes: len.saturating_mul(2), source };
         let mut q = Buffer::<i16>::zeroed(len).map_err(memory)?;
         let mut g = Buffer::<i8>::zeroed(groups).map_err(memory)?;
         let (q_out, g_out) = (Shared::new(&mut q), Shared::new(&mut g));
@@ -119,10 +116,7 @@ impl PackedMatrix {
                 // SAFETY: the panel's own part of the two buffers; each panel is dealt out once.
                 let (q, g) = unsafe {
                     (
-                        std::slice::from_raw_parts_mut(
-                            q_out.at(panel * groups * BLOCK),
-                            groups * BLOCK,
-                        ),
+                        std::slice::from_raw_parts_mut(q_out.at(panel * groups * BLOCK), groups * BLOCK),
                         std::slice::from_raw_parts_mut(g_out.at(panel * groups), groups),
                     )
                 };
@@ -137,13 +131,7 @@ impl PackedMatrix {
         });
         match worst.into_inner().expect("no panic while held") {
             Some((part, row, kind)) => Err(PackError::Fault { part, row, kind }),
-            None => Ok(Self {
-                rows,
-                cols,
-                parts,
-                q,
-                g,
-            }),
+            None => Ok(Self { rows, cols, parts, q, g }),
         }
     }
 
@@ -190,22 +178,12 @@ impl PackedMatrix {
     /// # Panics
     /// When the part or the row does not exist.
     pub fn row(&self, part: usize, row: usize) -> (Vec<i16>, Vec<i8>) {
-        assert!(
-            part < self.parts && row < self.rows,
-            "row {row} of part {part}"
-        );
+        assert!(part < self.parts && row < self.rows, "row {row} of part {part}");
         let (panel, lane) = (row / PANEL * self.parts + part, row % PANEL);
         let first = panel * self.blocks();
-        let g = (0..self.blocks())
-            .map(|b| self.g[(first + b) * PANEL + lane])
-            .collect();
-        let at = |k: usize| {
-            (first + k / BLOCK) * PANEL_BLOCK + (k % BLOCK / 2) * 2 * PANEL + lane * 2 + k % 2
-        };
-        (
-            (0..self.blocks() * BLOCK).map(|k| self.q[at(k)]).collect(),
-            g,
-        )
+        let g = (0..self.blocks()).map(|b| self.g[(first + b) * PANEL + lane]).collect();
+        let at = |k: usize| (first + k / BLOCK) * PANEL_BLOCK + (k % BLOCK / 2) * 2 * PANEL + lane * 2 + k % 2;
+        ((0..self.blocks() * BLOCK).map(|k| self.q[at(k)]).collect(), g)
     }
 }
 

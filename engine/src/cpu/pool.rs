@@ -72,27 +72,16 @@ impl Pool {
             wake: Condvar::new(),
             caller_sleeps: AtomicBool::new(false),
             finished: Condvar::new(),
-            spin: if threads > cores {
-                Duration::ZERO
-            } else {
-                SPIN
-            },
+            spin: if threads > cores { Duration::ZERO } else { SPIN },
         });
         let workers = (1..threads)
             .map(|index| {
                 let shared = Arc::clone(&shared);
                 let work = move || shared.work(index);
-                std::thread::Builder::new()
-                    .name(format!("cpu-{index}"))
-                    .spawn(work)
-                    .expect("a worker thread starts")
+                std::thread::Builder::new().name(format!("cpu-{index}")).spawn(work).expect("a worker thread starts")
             })
             .collect();
-        Self {
-            shared,
-            workers,
-            turn: Mutex::new(()),
-        }
+        Self { shared, workers, turn: Mutex::new(()) }
     }
 
     /// Number of threads that run a job, the caller's included.
@@ -217,10 +206,7 @@ impl Shared {
         let mut gate = lock(&self.gate);
         self.caller_sleeps.store(true, SeqCst);
         while self.left.load(SeqCst) != 0 {
-            gate = self
-                .finished
-                .wait(gate)
-                .unwrap_or_else(PoisonError::into_inner);
+            gate = self.finished.wait(gate).unwrap_or_else(PoisonError::into_inner);
         }
         self.caller_sleeps.store(false, SeqCst);
     }
@@ -257,11 +243,7 @@ fn assert_default_float_mode() {
         let mut mxcsr = 0u32;
         // SAFETY: stores four bytes to a local; SSE is part of x86-64.
         unsafe { std::arch::asm!("stmxcsr [{}]", in(reg) &mut mxcsr, options(nostack)) };
-        assert_eq!(
-            mxcsr & !0x3f,
-            0x1f80,
-            "the thread's MXCSR is not the default"
-        );
+        assert_eq!(mxcsr & !0x3f, 0x1f80, "the thread's MXCSR is not the default");
     }
     #[cfg(target_arch = "aarch64")]
     {
@@ -287,10 +269,7 @@ mod tests {
                     counts[i].fetch_add(1, SeqCst);
                 });
             }
-            assert!(
-                counts.iter().all(|c| c.load(SeqCst) == 200),
-                "{threads} threads"
-            );
+            assert!(counts.iter().all(|c| c.load(SeqCst) == 200), "{threads} threads");
         }
     }
 
@@ -306,10 +285,7 @@ mod tests {
                         hit.fetch_add(1, SeqCst);
                     }
                 });
-                assert!(
-                    hits.iter().all(|h| h.load(SeqCst) == 1),
-                    "{items} by {grain}"
-                );
+                assert!(hits.iter().all(|h| h.load(SeqCst) == 1), "{items} by {grain}");
             }
         }
     }
@@ -318,16 +294,9 @@ mod tests {
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
         let pool = Pool::new(3);
         for culprit in [0, 1, 2] {
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                pool.run(&|i| assert_ne!(i, culprit, "culprit"))
-            }));
+            let outcome = catch_unwind(AssertUnwindSafe(|| pool.run(&|i| assert_ne!(i, culprit, "culprit"))));
             let payload = outcome.expect_err("the panic must arrive");
-            assert!(
-                payload
-                    .downcast_ref::<String>()
-                    .unwrap()
-                    .contains("culprit")
-            );
+            assert!(payload.downcast_ref::<String>().unwrap().contains("culprit"));
             let alive = AtomicU32::new(0);
             pool.run(&|_| {
                 alive.fetch_add(1, SeqCst);

@@ -59,12 +59,7 @@ unsafe fn dot_panel(a: *const i16, w: *const i16, pairs: usize) -> [i32; PANEL] 
     let mut sums = [0i32; PANEL];
     for pair in 0..pairs {
         // SAFETY: by the function's contract.
-        let (w, a) = unsafe {
-            (
-                &*w.add(32 * pair).cast::<[[i16; 2]; PANEL]>(),
-                &*a.add(2 * pair).cast::<[i16; 2]>(),
-            )
-        };
+        let (w, a) = unsafe { (&*w.add(32 * pair).cast::<[[i16; 2]; PANEL]>(), &*a.add(2 * pair).cast::<[i16; 2]>()) };
         for (sum, w) in sums.iter_mut().zip(w) {
             let both = i32::from(w[0]) * i32::from(a[0]) + i32::from(w[1]) * i32::from(a[1]);
             *sum = sum.wrapping_add(both);

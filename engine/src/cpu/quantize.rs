@@ -47,10 +47,7 @@ dispatched! {
 
 #[inline(always)]
 fn row_body(side: Side, x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), FaultKind> {
-    assert!(
-        q.len() == g.len() * BLOCK && g.len() == x.len().div_ceil(BLOCK),
-        "shapes of a quantized row"
-    );
+    assert!(q.len() == g.len() * BLOCK && g.len() == x.len().div_ceil(BLOCK), "shapes of a quantized row");
     let (q, _) = q.as_chunks_mut::<BLOCK>();
     for ((x, q), g) in x.chunks(BLOCK).zip(q).zip(g) {
         *g = chunk(side, x, q)?;
@@ -59,11 +56,7 @@ fn row_body(side: Side, x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), Fa
 }
 
 #[inline(always)]
-fn strided_body(
-    side: Side,
-    x: &[f32],
-    put: &mut dyn FnMut(usize, &[i16; BLOCK], i8),
-) -> Result<(), FaultKind> {
+fn strided_body(side: Side, x: &[f32], put: &mut dyn FnMut(usize, &[i16; BLOCK], i8)) -> Result<(), FaultKind> {
     let mut q = [0i16; BLOCK];
     for (block, x) in x.chunks(BLOCK).enumerate() {
         let g = chunk(side, x, &mut q)?;
@@ -190,13 +183,9 @@ impl QuantRows {
     /// `OutOfMemory`.
     pub fn reset(&mut self, rows: usize, cols: usize) -> std::io::Result<()> {
         let blocks = cols.div_ceil(BLOCK);
-        let groups = rows
-            .checked_mul(blocks)
-            .ok_or(std::io::ErrorKind::OutOfMemory)?;
+        let groups = rows.checked_mul(blocks).ok_or(std::io::ErrorKind::OutOfMemory)?;
         if self.g.as_ref().is_none_or(|g| g.len() < groups) {
-            let len = groups
-                .checked_mul(BLOCK)
-                .ok_or(std::io::ErrorKind::OutOfMemory)?;
+            let len = groups.checked_mul(BLOCK).ok_or(std::io::ErrorKind::OutOfMemory)?;
             self.q = Some(Buffer::zeroed(len)?);
             self.g = Some(Buffer::zeroed(groups)?);
         }
@@ -223,16 +212,12 @@ impl QuantRows {
 
     /// The integers, `[block][row][128]`.
     pub fn q(&self) -> &[i16] {
-        self.q
-            .as_ref()
-            .map_or(&[], |q| &q[..self.rows * self.blocks() * BLOCK])
+        self.q.as_ref().map_or(&[], |q| &q[..self.rows * self.blocks() * BLOCK])
     }
 
     /// The exponents, `[block][row]`.
     pub fn g(&self) -> &[i8] {
-        self.g
-            .as_ref()
-            .map_or(&[], |g| &g[..self.rows * self.blocks()])
+        self.g.as_ref().map_or(&[], |g| &g[..self.rows * self.blocks()])
     }
 
     /// A handle through which several threads write rows.
@@ -273,10 +258,7 @@ impl RowWriter<'_> {
     /// When the row does not exist, was written since the last `reset`, or `x` has another length.
     pub fn write(&self, isa: Isa, side: Side, row: usize, x: &[f32]) -> Result<(), FaultKind> {
         assert_eq!(x.len(), self.cols, "length of the row");
-        assert!(
-            !self.written[row].swap(true, Relaxed),
-            "row {row} is written twice"
-        );
+        assert!(!self.written[row].swap(true, Relaxed), "row {row} is written twice");
         quantize_strided(isa, side, x, &mut |block, q, g| {
             let index = block * self.rows + row;
             // SAFETY: the index is inside the buffers sized in `reset`, which this handle borrows exclusively,

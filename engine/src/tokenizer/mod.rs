@@ -65,11 +65,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::new`].
     pub fn from_checkpoint(checkpoint: &Checkpoint) -> Result<Self> {
-        Self::new(
-            checkpoint.tokenizer_json(),
-            checkpoint.tokenizer_config(),
-            checkpoint.config().vocab_size,
-        )
+        Self::new(checkpoint.tokenizer_json(), checkpoint.tokenizer_config(), checkpoint.config().vocab_size)
     }
 
     /// A tokenizer from the bytes of `tokenizer.json` and `tokenizer_config.json`; every id has to
@@ -78,11 +74,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] naming the component or token that is unsupported or wrong;
     /// [`Error::Checkpoint`] for `tokenizer_config.json`.
-    pub fn new(
-        tokenizer_json: &[u8],
-        tokenizer_config: Option<&[u8]>,
-        vocab_size: usize,
-    ) -> Result<Self> {
+    pub fn new(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>, vocab_size: usize) -> Result<Self> {
         let error = |problem| Error::Tokenizer { problem };
         let checked = validate::check(tokenizer_json, vocab_size).map_err(error)?;
         let library = guarded(|| tokenizers::Tokenizer::from_bytes(tokenizer_json))
@@ -102,18 +94,11 @@ impl Tokenizer {
             }
         }
         let eos = match tokenizer_config {
-            Some(bytes) => eos_token(bytes, &library).map_err(|problem| Error::Checkpoint {
-                file: "tokenizer_config.json".to_owned(),
-                problem,
-            })?,
+            Some(bytes) => eos_token(bytes, &library)
+                .map_err(|problem| Error::Checkpoint { file: "tokenizer_config.json".to_owned(), problem })?,
             None => None,
         };
-        Ok(Tokenizer {
-            tokens: checked.table(vocab_size),
-            library,
-            vocab_size,
-            eos,
-        })
+        Ok(Tokenizer { tokens: checked.table(vocab_size), library, vocab_size, eos })
     }
 
     /// The ids of a text. Special tokens written in the text become their ids; whatever the
@@ -126,10 +111,7 @@ impl Tokenizer {
         if text.len() > TEXT_LIMIT_BYTES {
             return Err(Error::Request {
                 field: "text".to_owned(),
-                problem: format!(
-                    "{} bytes, at most {TEXT_LIMIT_BYTES} are encoded",
-                    text.len()
-                ),
+                problem: format!("{} bytes, at most {TEXT_LIMIT_BYTES} are encoded", text.len()),
             });
         }
         let ids = guarded(|| self.library.encode_fast(text, true))
@@ -138,9 +120,9 @@ impl Tokenizer {
         match ids {
             Ok(ids) => match ids.iter().find(|&&id| id as usize >= self.vocab_size) {
                 None => Ok(ids),
-                Some(id) => Err(Error::Tokenizer {
-                    problem: format!("gave id {id}, the model has {} tokens", self.vocab_size),
-                }),
+                Some(id) => {
+                    Err(Error::Tokenizer { problem: format!("gave id {id}, the model has {} tokens", self.vocab_size) })
+                }
             },
             Err(problem) => Err(Error::Tokenizer { problem }),
         }
@@ -187,17 +169,12 @@ impl Tokenizer {
 
 /// Runs a call into the library. `validate` keeps the known panics out; this is for the unknown.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| "the tokenizers library panicked on it".to_owned())
+    catch_unwind(AssertUnwindSafe(call)).map_err(|_| "the tokenizers library panicked on it".to_owned())
 }
 
 /// `eos_token`, a string or an object with `content`.
-fn eos_token(
-    tokenizer_config: &[u8],
-    library: &tokenizers::Tokenizer,
-) -> Result<Option<(String, u32)>, String> {
-    let fields: BTreeMap<String, Value> =
-        json::object(tokenizer_config, TOKENIZER_CONFIG_LIMIT_BYTES)?;
+fn eos_token(tokenizer_config: &[u8], library: &tokenizers::Tokenizer) -> Result<Option<(String, u32)>, String> {
+    let fields: BTreeMap<String, Value> = json::object(tokenizer_config, TOKENIZER_CONFIG_LIMIT_BYTES)?;
     // It would remove spaces from decoded text, which none of our decoders does.
     if fields.get("clean_up_tokenization_spaces") == Some(&Value::Bool(true)) {
         return Err("clean_up_tokenization_spaces: true is not supported".to_owned());

@@ -15,11 +15,7 @@ pub struct StreamDecoder<'a> {
 
 impl<'a> StreamDecoder<'a> {
     pub(super) fn new(tokenizer: &'a Tokenizer, skip_special: bool) -> Self {
-        StreamDecoder {
-            tokenizer,
-            skip_special,
-            pending: Vec::new(),
-        }
+        StreamDecoder { tokenizer, skip_special, pending: Vec::new() }
     }
 
     /// The text that became certain with this token; often empty.

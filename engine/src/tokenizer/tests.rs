@@ -39,10 +39,7 @@ fn the_vector_cases_encode_and_decode_exactly() {
         assert_eq!(tokenizer.eos_id(), Some(2));
         for case in cases {
             let ids: Vec<u32> = serde_json::from_value(case["ids"].clone()).unwrap();
-            assert_eq!(
-                tokenizer.encode(case["text"].as_str().unwrap()).unwrap(),
-                ids
-            );
+            assert_eq!(tokenizer.encode(case["text"].as_str().unwrap()).unwrap(), ids);
             for (skip, field) in [(false, "decoded"), (true, "decoded_skip_special")] {
                 let expected = case[field].as_str().unwrap();
                 assert_eq!(tokenizer.decode(&ids, skip), expected);
@@ -90,10 +87,7 @@ fn the_synthetic_tokenizer_is_byte_level() {
 fn a_tokenizer_larger_than_the_model_is_refused() {
     assert!(Tokenizer::new(&tokenizer_json(259), None, 259).is_ok());
     let error = Tokenizer::new(&tokenizer_json(259), None, 258).unwrap_err();
-    assert!(
-        error.to_string().contains("<|im_end|> has id 258"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("<|im_end|> has id 258"), "{error}");
     let error = Tokenizer::new(&tokenizer_json(100), None, 100).unwrap_err();
     assert!(error.to_string().contains("is missing"), "{error}");
 }
@@ -103,9 +97,7 @@ fn refusal(change: impl FnOnce(&mut Value)) -> String {
     let mut file: Value = serde_json::from_slice(&tokenizer_json(259)).unwrap();
     change(&mut file);
     let outcome = Tokenizer::new(file.to_string().as_bytes(), None, 512);
-    outcome
-        .expect_err("a changed tokenizer was accepted")
-        .to_string()
+    outcome.expect_err("a changed tokenizer was accepted").to_string()
 }
 
 #[test]
@@ -113,45 +105,17 @@ fn unsupported_components_are_refused_by_name() {
     let cases: [(&str, Value, &str); 13] = [
         ("/truncation", json!({"max_length": 5}), "truncation"),
         ("/padding", json!({"strategy": "BatchLongest"}), "padding"),
-        (
-            "/normalizer",
-            json!({"type": "Lowercase"}),
-            "normalizer: type Lowercase",
-        ),
-        (
-            "/pre_tokenizer",
-            json!({"type": "Metaspace"}),
-            "pre_tokenizer: type Metaspace",
-        ),
-        (
-            "/pre_tokenizer",
-            json!({"type": "Digits"}),
-            "does not end with ByteLevel",
-        ),
+        ("/normalizer", json!({"type": "Lowercase"}), "normalizer: type Lowercase"),
+        ("/pre_tokenizer", json!({"type": "Metaspace"}), "pre_tokenizer: type Metaspace"),
+        ("/pre_tokenizer", json!({"type": "Digits"}), "does not end with ByteLevel"),
         ("/pre_tokenizer", Value::Null, "pre_tokenizer: null"),
-        (
-            "/post_processor",
-            json!({"type": "BertProcessing"}),
-            "post_processor",
-        ),
-        (
-            "/decoder",
-            json!({"type": "WordPiece"}),
-            "decoder: type WordPiece",
-        ),
+        ("/post_processor", json!({"type": "BertProcessing"}), "post_processor"),
+        ("/decoder", json!({"type": "WordPiece"}), "decoder: type WordPiece"),
         ("/model/type", json!("Unigram"), "model.type: Unigram"),
         ("/model/dropout", json!(0.1), "model.dropout"),
         ("/model/byte_fallback", json!(true), "model.byte_fallback"),
-        (
-            "/model/continuing_subword_prefix",
-            json!("##"),
-            "continuing_subword_prefix",
-        ),
-        (
-            "/model/end_of_word_suffix",
-            json!("</w>"),
-            "end_of_word_suffix",
-        ),
+        ("/model/continuing_subword_prefix", json!("##"), "continuing_subword_prefix"),
+        ("/model/end_of_word_suffix", json!("</w>"), "end_of_word_suffix"),
     ];
     for (place, value, expected) in cases {
         let error = refusal(|file| *file.pointer_mut(place).unwrap() = value);
@@ -197,10 +161,7 @@ fn a_pattern_cannot_expand_without_bound() {
 fn the_eos_token_is_a_string_or_an_object() {
     let file = tokenizer_json(259);
     let eos = |config: &str| Tokenizer::new(&file, Some(config.as_bytes()), 259);
-    assert_eq!(
-        eos(r#"{"eos_token":"<|im_end|>"}"#).unwrap().eos_id(),
-        Some(258)
-    );
+    assert_eq!(eos(r#"{"eos_token":"<|im_end|>"}"#).unwrap().eos_id(), Some(258));
     let object = r#"{"eos_token":{"content":"<|endoftext|>","special":true}}"#;
     assert_eq!(eos(object).unwrap().eos_id(), Some(256));
     assert_eq!(eos("{}").unwrap().eos_id(), None);
@@ -223,10 +184,7 @@ fn very_long_texts_are_refused_and_long_ones_encoded() {
     let tokenizer = &*TINY;
     assert!(tokenizer.encode(&"a".repeat(TEXT_LIMIT_BYTES + 1)).is_err());
     let text = "ab \n".repeat(5_000);
-    assert_eq!(
-        tokenizer.decode(&tokenizer.encode(&text).unwrap(), false),
-        text
-    );
+    assert_eq!(tokenizer.decode(&tokenizer.encode(&text).unwrap(), false), text);
 }
 
 #[test]
@@ -242,9 +200,7 @@ fn the_guard_turns_a_panic_into_an_error() {
 /// A changed file gives an error, or a tokenizer that works.
 fn loads_or_refuses(bytes: &[u8], vocab_size: usize) {
     if let Ok(tokenizer) = Tokenizer::new(bytes, None, vocab_size) {
-        let ids = tokenizer
-            .encode("ab  (x2 OR NOT é\n<|im_end|>")
-            .unwrap_or_default();
+        let ids = tokenizer.encode("ab  (x2 OR NOT é\n<|im_end|>").unwrap_or_default();
         assert!(ids.iter().all(|&id| (id as usize) < vocab_size));
         tokenizer.decode(&ids, true);
     }

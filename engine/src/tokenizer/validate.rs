@@ -64,10 +64,7 @@ pub(super) struct Checked {
 /// Checks the file as a whole; the error is in words and names the component or token.
 pub(super) fn check(bytes: &[u8], vocab_size: usize) -> Result<Checked, String> {
     if bytes.len() > TOKENIZER_LIMIT_BYTES {
-        return Err(format!(
-            "{} bytes, at most {TOKENIZER_LIMIT_BYTES} are accepted",
-            bytes.len()
-        ));
+        return Err(format!("{} bytes, at most {TOKENIZER_LIMIT_BYTES} are accepted", bytes.len()));
     }
     let file: File = serde_json::from_slice(bytes).map_err(|error| clip(&error.to_string()))?;
     if file.truncation.is_some() {
@@ -83,10 +80,7 @@ pub(super) fn check(bytes: &[u8], vocab_size: usize) -> Result<Checked, String> 
         return Err(unsupported("decoder", &file.decoder, &["ByteLevel"]));
     }
     check_model(&file.model)?;
-    let checked = Checked {
-        added: file.added_tokens,
-        vocab: file.model.vocab.0,
-    };
+    let checked = Checked { added: file.added_tokens, vocab: file.model.vocab.0 };
     checked.check_ids(vocab_size)?;
     Ok(checked)
 }
@@ -115,24 +109,18 @@ impl Checked {
             match owners.insert(token.id, &token.content) {
                 Some(other) if other != token.content => {
                     let other = clip(other);
-                    return Err(format!(
-                        "added_tokens: {shown} and {other} both have id {}",
-                        token.id
-                    ));
+                    return Err(format!("added_tokens: {shown} and {other} both have id {}", token.id));
                 }
                 _ => {}
             }
         }
         if self.added.iter().map(|t| t.content.len()).sum::<usize>() > ADDED_LIMIT_BYTES {
-            return Err(format!(
-                "added_tokens: more than {ADDED_LIMIT_BYTES} bytes of text"
-            ));
+            return Err(format!("added_tokens: more than {ADDED_LIMIT_BYTES} bytes of text"));
         }
         match owners.last_key_value() {
-            Some((&id, token)) if id as usize >= vocab_size => Err(format!(
-                "{} has id {id}, the model's vocab_size is {vocab_size}",
-                clip(token)
-            )),
+            Some((&id, token)) if id as usize >= vocab_size => {
+                Err(format!("{} has id {id}, the model's vocab_size is {vocab_size}", clip(token)))
+            }
             _ => Ok(()),
         }
     }
@@ -142,12 +130,8 @@ impl Checked {
     pub(super) fn table(&self, vocab_size: usize) -> TokenTable {
         let bytes_of: BTreeMap<char, u8> = byte_chars().into_iter().zip(0u8..=255).collect();
         let mut texts: Vec<(&str, bool)> = vec![("", false); vocab_size];
-        let specials: BTreeSet<&str> = self
-            .added
-            .iter()
-            .filter(|token| token.special)
-            .map(|token| token.content.as_str())
-            .collect();
+        let specials: BTreeSet<&str> =
+            self.added.iter().filter(|token| token.special).map(|token| token.content.as_str()).collect();
         let added = self.added.iter().map(|t| (t.content.as_str(), t.id));
         let model = self.vocab.iter().map(|(token, &id)| (token.as_str(), id));
         for (text, id) in model.chain(added) {
@@ -180,10 +164,7 @@ fn unsupported(name: &str, component: &Value, expected: &[&str]) -> String {
         Some(kind) => format!("type {}", clip(kind)),
         None => clip(&component.to_string()),
     };
-    format!(
-        "{name}: {found} is not supported, expected {}",
-        expected.join(" or ")
-    )
+    format!("{name}: {found} is not supported, expected {}", expected.join(" or "))
 }
 
 /// Null, or one of the types.
@@ -226,9 +207,7 @@ fn check_pattern(split: &Value) -> Result<(), String> {
     };
     let text = regex.as_str().unwrap_or_default();
     if text.is_empty() || text.len() > PATTERN_LIMIT_BYTES {
-        return Err(format!(
-            "pre_tokenizer: the pattern is no text of 1 to {PATTERN_LIMIT_BYTES} bytes"
-        ));
+        return Err(format!("pre_tokenizer: the pattern is no text of 1 to {PATTERN_LIMIT_BYTES} bytes"));
     }
     if repetitions(text) > REPETITION_LIMIT {
         return Err(format!(
@@ -255,17 +234,13 @@ fn repetitions(pattern: &str) -> u64 {
 
 fn check_post_processor(component: &Value) -> Result<(), String> {
     const ACCEPTED: [&str; 2] = ["ByteLevel", "TemplateProcessing"];
-    parts(component, "processors")
-        .iter()
-        .try_for_each(|part| check_component(part, "post_processor", &ACCEPTED))
+    parts(component, "processors").iter().try_for_each(|part| check_component(part, "post_processor", &ACCEPTED))
 }
 
 fn check_model(model: &Model) -> Result<(), String> {
     if model.r#type != "BPE" {
         let found = clip(&model.r#type);
-        return Err(format!(
-            "model.type: {found} is not supported, expected BPE"
-        ));
+        return Err(format!("model.type: {found} is not supported, expected BPE"));
     }
     if model.dropout.is_some_and(|p| p != 0.0) {
         return Err("model.dropout: is random and not supported, expected null".to_owned());
@@ -274,10 +249,7 @@ fn check_model(model: &Model) -> Result<(), String> {
         return Err("model.byte_fallback: true is not supported".to_owned());
     }
     let affixes = [
-        (
-            "continuing_subword_prefix",
-            &model.continuing_subword_prefix,
-        ),
+        ("continuing_subword_prefix", &model.continuing_subword_prefix),
         ("end_of_word_suffix", &model.end_of_word_suffix),
     ];
     for (name, affix) in affixes {

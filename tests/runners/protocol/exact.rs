@@ -59,36 +59,13 @@ pub fn run(dir: &Path) -> Result<usize, String> {
         same("account", account, key.account_id.0)
     })?;
     count("keys", keys)?;
-    count(
-        "network_id",
-        each("network_id", &file.network_id, identity::Network::run)?,
-    )?;
-    count(
-        "beacon_round",
-        each("beacon_round", &file.beacon_round, work::BeaconRound::run)?,
-    )?;
-    let randomness = each(
-        "window_randomness",
-        &file.window_randomness,
-        work::WindowRandomness::run,
-    )?;
+    count("network_id", each("network_id", &file.network_id, identity::Network::run)?)?;
+    count("beacon_round", each("beacon_round", &file.beacon_round, work::BeaconRound::run)?)?;
+    let randomness = each("window_randomness", &file.window_randomness, work::WindowRandomness::run)?;
     count("window_randomness", randomness)?;
-    count(
-        "r_vector",
-        each("r_vector", &file.r_vector, work::RVector::run)?,
-    )?;
-    count(
-        "weights_digest",
-        each(
-            "weights_digest",
-            &file.weights_digest,
-            identity::Weights::run,
-        )?,
-    )?;
-    count(
-        "problems",
-        each("problems", &file.problems, work::Problem::run)?,
-    )?;
+    count("r_vector", each("r_vector", &file.r_vector, work::RVector::run)?)?;
+    count("weights_digest", each("weights_digest", &file.weights_digest, identity::Weights::run)?)?;
+    count("problems", each("problems", &file.problems, work::Problem::run)?)?;
     let positions = each("positions", &file.difficulty_positions, work::Position::run)?;
     count("difficulty_positions", positions)?;
     let mut position = 0;
@@ -98,35 +75,13 @@ pub fn run(dir: &Path) -> Result<usize, String> {
         same("difficulty", found.to_bits(), expected.to_bits())
     })?;
     count("difficulties", difficulties)?;
-    count(
-        "sampling_seeds",
-        each(
-            "sampling_seeds",
-            &file.sampling_seeds,
-            work::SamplingSeed::run,
-        )?,
-    )?;
-    count(
-        "binding",
-        each("binding", &file.binding, identity::Binding::run)?,
-    )?;
+    count("sampling_seeds", each("sampling_seeds", &file.sampling_seeds, work::SamplingSeed::run)?)?;
+    count("binding", each("binding", &file.binding, identity::Binding::run)?)?;
     count("groups", each("groups", &file.groups, work::Groups::run)?)?;
-    count(
-        "window_root",
-        each("window_root", &file.window_root, work::Root::run)?,
-    )?;
-    count(
-        "floats.write",
-        each("floats.write", &file.floats.write, numbers::Write::run)?,
-    )?;
-    count(
-        "floats.read",
-        each("floats.read", &file.floats.read, numbers::Read::run)?,
-    )?;
-    count(
-        "integers",
-        each("integers", &file.integers, numbers::Integer::run)?,
-    )?;
+    count("window_root", each("window_root", &file.window_root, work::Root::run)?)?;
+    count("floats.write", each("floats.write", &file.floats.write, numbers::Write::run)?)?;
+    count("floats.read", each("floats.read", &file.floats.read, numbers::Read::run)?)?;
+    count("integers", each("integers", &file.integers, numbers::Integer::run)?)?;
     let elsewhere = file.counts.get("scoring_work").copied().unwrap_or(0);
     same("all lists", total + elsewhere, file.counts.values().sum())?;
     Ok(total)

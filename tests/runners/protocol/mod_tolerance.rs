@@ -47,21 +47,9 @@ pub fn run(dir: &Path) -> Result<usize, String> {
 
 fn run_tolerance(case: &Tolerance) -> Result<(), String> {
     let q = i128::from(PRIME_Q);
-    same(
-        "diff",
-        (i128::from(case.local) - case.committed).abs(),
-        case.diff,
-    )?;
-    same(
-        "original mod_diff",
-        case.diff.min(q - case.diff),
-        case.mod_diff,
-    )?;
-    same(
-        "original verdict",
-        case.mod_diff <= i128::from(TOLERANCE),
-        case.accepted,
-    )?;
+    same("diff", (i128::from(case.local) - case.committed).abs(), case.diff)?;
+    same("original mod_diff", case.diff.min(q - case.diff), case.mod_diff)?;
+    same("original verdict", case.mod_diff <= i128::from(TOLERANCE), case.accepted)?;
     let committed = s_val(case.committed);
     same("out of range", committed.is_err(), case.out_of_range)?;
     let Ok(committed) = committed else {

@@ -61,18 +61,12 @@ fn run_case(case: &Case) -> Result<(), String> {
     let bits: Vec<u64> = (1..=16).map(|k| random.getrandbits(k)).collect();
     same("getrandbits", &bits, &case.getrandbits_1_to_16)?;
     random = fresh.clone();
-    let reals: Vec<u64> = case
-        .random
-        .iter()
-        .map(|_| random.random().to_bits())
-        .collect();
+    let reals: Vec<u64> = case.random.iter().map(|_| random.random().to_bits()).collect();
     let expected: Vec<u64> = case.random.iter().map(|x| x.to_bits()).collect();
     same("random", &reals, &expected)?;
     random = fresh.clone();
     for &expected in &case.randint.values {
-        let drawn = random
-            .randint(case.randint.a, case.randint.b)
-            .map_err(text)?;
+        let drawn = random.randint(case.randint.a, case.randint.b).map_err(text)?;
         same("randint", drawn, expected)?;
     }
     let k = case.sample_range.k.ok_or("a sample without k")?;

@@ -64,24 +64,12 @@ pub fn run(dir: &Path) -> Result<usize, String> {
     })?;
     let objects = each("objects", &file.objects, |case| {
         let canonical = case.value.0.to_text(Style::Canonical);
-        same(
-            "default",
-            &case.value.0.to_text(Style::Python),
-            &case.default_dumps,
-        )?;
+        same("default", &case.value.0.to_text(Style::Python), &case.default_dumps)?;
         same("canonical", &canonical, &case.canonical_dumps)?;
-        same(
-            "hash",
-            sha256(canonical.as_bytes()),
-            case.sha256_canonical.0,
-        )
+        same("hash", sha256(canonical.as_bytes()), case.sha256_canonical.0)
     })?;
     let lists = each("bool lists", &file.python_str_of_bool_lists, |case| {
-        let items: Vec<&str> = case
-            .value
-            .iter()
-            .map(|&b| if b { "True" } else { "False" })
-            .collect();
+        let items: Vec<&str> = case.value.iter().map(|&b| if b { "True" } else { "False" }).collect();
         let written = format!("[{}]", items.join(", "));
         same("text", &written, &case.str)?;
         same("hash", sha256(written.as_bytes()), case.sha256.0)

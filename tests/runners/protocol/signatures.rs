@@ -58,13 +58,8 @@ struct Serialised {
 
 pub fn run(dir: &Path) -> Result<usize, String> {
     let file: File = load(dir, "signatures.json")?;
-    let keys = each("keys", &file.keys, |key| {
-        same(
-            "account",
-            ss58::decode(&key.ss58).map_err(text)?,
-            key.public_key_hex.0,
-        )
-    })?;
+    let keys =
+        each("keys", &file.keys, |key| same("account", ss58::decode(&key.ss58).map_err(text)?, key.public_key_hex.0))?;
     let commits = each("commit_binding_cases", &file.commit_binding_cases, |case| {
         let binding = binding_v1(case)?;
         same("binding", binding, case.binding_sha256.0)?;
@@ -72,11 +67,7 @@ pub fn run(dir: &Path) -> Result<usize, String> {
         let valid = signature::verify(&account, &binding, &case.signature_hex.0);
         same("signature", valid, case.valid)
     })?;
-    let rollouts = each(
-        "rollout_signature_cases",
-        &file.rollout_signature_cases,
-        run_rollout,
-    )?;
+    let rollouts = each("rollout_signature_cases", &file.rollout_signature_cases, run_rollout)?;
     let lists = each("s_vals_sign_bytes", &file.s_vals_sign_bytes, |case| {
         let bytes: Vec<u8> = case.s_vals.iter().flat_map(|&s| int_to_bytes(s)).collect();
         same("bytes", &bytes, &case.bytes_hex.0)
@@ -103,17 +94,9 @@ fn binding_v1(case: &CommitBinding) -> Result<[u8; 32], String> {
 
 fn run_rollout(case: &RolloutSignature) -> Result<(), String> {
     let account = ss58::decode(&case.hotkey).map_err(text)?;
-    let verifies =
-        |message: &str| signature::verify(&account, message.as_bytes(), &case.signature.0);
-    let wrapped = case
-        .note
-        .as_deref()
-        .is_some_and(|note| note.contains("<Bytes>"));
-    same(
-        "over the given challenge",
-        verifies(&case.challenge),
-        case.valid && !wrapped,
-    )?;
+    let verifies = |message: &str| signature::verify(&account, message.as_bytes(), &case.signature.0);
+    let wrapped = case.note.as_deref().is_some_and(|note| note.contains("<Bytes>"));
+    same("over the given challenge", verifies(&case.challenge), case.valid && !wrapped)?;
     if wrapped {
         let message = format!("<Bytes>{}</Bytes>", case.challenge);
         same("over the wrapped challenge", verifies(&message), case.valid)?;

@@ -40,23 +40,11 @@ fn run_case(case: &Case) -> Result<(), String> {
     same("rounded", &rounded, &expected)?;
     let as_f32: Vec<f64> = r.iter().map(|&x| f64::from(x as f32)).collect();
     same("r as f32", &as_f32, &case.r_vec_as_f32)?;
-    let dot = |r: &dyn Fn(usize) -> i128| -> i128 {
-        (0..rounded.len())
-            .map(|i| i128::from(rounded[i]) * r(i))
-            .sum()
-    };
+    let dot = |r: &dyn Fn(usize) -> i128| -> i128 { (0..rounded.len()).map(|i| i128::from(rounded[i]) * r(i)).sum() };
     let exact = dot(&|i| i128::from(r[i]));
-    same(
-        "exact dot",
-        exact.to_string(),
-        case.exact_dot_rvec_int.clone(),
-    )?;
+    same("exact dot", exact.to_string(), case.exact_dot_rvec_int.clone())?;
     let narrow = dot(&|i| r[i] as f32 as i128);
-    same(
-        "f32 dot",
-        narrow.to_string(),
-        case.exact_dot_rvec_f32_rounded.clone(),
-    )?;
+    same("f32 dot", narrow.to_string(), case.exact_dot_rvec_f32_rounded.clone())?;
     same("residue", residue(exact), case.sketch_exact_int)?;
     let sketch = project(&case.hidden_f32, &r).map_err(text)?;
     same("sketch", sketch, case.sketch_exact_int)

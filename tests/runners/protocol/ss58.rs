@@ -31,14 +31,8 @@ pub fn run(dir: &Path) -> Result<usize, String> {
     same("format", file.format, 42)?;
     let valid = each("valid", &file.valid, |case| {
         same("address", &encode(&case.public_key_hex.0), &case.address)?;
-        same(
-            "account",
-            decode(&case.address).map_err(text)?,
-            case.public_key_hex.0,
-        )
+        same("account", decode(&case.address).map_err(text)?, case.public_key_hex.0)
     })?;
-    let invalid = each("invalid", &file.invalid, |case| {
-        refused(&case.reason, decode(&case.address))
-    })?;
+    let invalid = each("invalid", &file.invalid, |case| refused(&case.reason, decode(&case.address)))?;
     Ok(valid + invalid)
 }

@@ -12,8 +12,7 @@ pub type Runner = fn(&Path) -> Result<usize, String>;
 
 /// The folder of vectors: `GRAIL_VECTORS`, else the copies beside the tests of the root package.
 pub fn folder(root: &str) -> PathBuf {
-    std::env::var_os("GRAIL_VECTORS")
-        .map_or_else(|| Path::new(root).join("tests/vectors"), Into::into)
+    std::env::var_os("GRAIL_VECTORS").map_or_else(|| Path::new(root).join("tests/vectors"), Into::into)
 }
 
 /// One file of vectors.
@@ -24,11 +23,7 @@ pub fn load<T: DeserializeOwned>(dir: &Path, name: &str) -> Result<T, String> {
 }
 
 /// Runs every case of a list; an empty list is an error, since it would prove nothing.
-pub fn each<T>(
-    list: &str,
-    cases: &[T],
-    mut run: impl FnMut(&T) -> Result<(), String>,
-) -> Result<usize, String> {
+pub fn each<T>(list: &str, cases: &[T], mut run: impl FnMut(&T) -> Result<(), String>) -> Result<usize, String> {
     if cases.is_empty() {
         return Err(format!("{list}: no cases"));
     }
@@ -66,9 +61,7 @@ pub struct Hex(pub Vec<u8>);
 impl<'de> Deserialize<'de> for Hex {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        hex::decode(&text)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        hex::decode(&text).map(Self).map_err(serde::de::Error::custom)
     }
 }
 
@@ -79,10 +72,7 @@ pub struct Hex32(pub Hash);
 impl<'de> Deserialize<'de> for Hex32 {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let bytes = Hex::deserialize(deserializer)?.0;
-        bytes
-            .try_into()
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("not 32 bytes"))
+        bytes.try_into().map(Self).map_err(|_| serde::de::Error::custom("not 32 bytes"))
     }
 }
 
@@ -93,8 +83,6 @@ pub struct Bits(pub u32);
 impl<'de> Deserialize<'de> for Bits {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        u32::from_str_radix(&text, 16)
-            .map(Self)
-            .map_err(serde::de::Error::custom)
+        u32::from_str_radix(&text, 16).map(Self).map_err(serde::de::Error::custom)
     }
 }

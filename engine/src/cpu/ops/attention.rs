@@ -70,10 +70,7 @@ fn power(e: i32) -> f32 {
 
 #[inline(always)]
 fn accumulate_scores_body(dots: &[i32], g_query: i8, g_keys: &[i8], z: &mut [f32]) {
-    assert!(
-        dots.len() == z.len() && g_keys.len() == z.len(),
-        "lengths of scores"
-    );
+    assert!(dots.len() == z.len() && g_keys.len() == z.len(), "lengths of scores");
     for ((z, d), g) in z.iter_mut().zip(dots).zip(g_keys) {
         *z = (*d as f32).mul_add(power(i32::from(g_query) + i32::from(*g)), *z);
     }
@@ -90,9 +87,7 @@ pub(super) fn greatest(x: &[f32; BLOCK]) -> (f32, bool) {
             *nan |= u32::from(x.is_nan());
         }
     }
-    let max = lanes
-        .into_iter()
-        .fold(f32::NEG_INFINITY, |m, x| if x > m { x } else { m });
+    let max = lanes.into_iter().fold(f32::NEG_INFINITY, |m, x| if x > m { x } else { m });
     (max, nan.into_iter().fold(0, |a, b| a | b) != 0)
 }
 
@@ -153,7 +148,4 @@ fn divide_body(x: &mut [f32], l: f32) {
     x.iter_mut().for_each(|x| *x /= l);
 }
 
-const _: () = assert!(
-    2.0 * N_MAX < MAGIC / 3.0,
-    "differences of n stay where adding MAGIC is exact"
-);
+const _: () = assert!(2.0 * N_MAX < MAGIC / 3.0, "differences of n stay where adding MAGIC is exact");

@@ -9,21 +9,9 @@ const fn float(bits: u32) -> f32 {
     f32::from_bits(bits)
 }
 
-const EXP2: [f32; 6] = [
-    float(0x3f317218),
-    float(0x3e75fdee),
-    float(0x3d635774),
-    float(0x3c1d96a6),
-    float(0x3aaf9f2a),
-    float(0x3920fdde),
-];
-const EXP: [f32; 5] = [
-    float(0x3efffffe),
-    float(0x3e2aaa49),
-    float(0x3d2aac79),
-    float(0x3c091cf1),
-    float(0x3ab5121a),
-];
+const EXP2: [f32; 6] =
+    [float(0x3f317218), float(0x3e75fdee), float(0x3d635774), float(0x3c1d96a6), float(0x3aaf9f2a), float(0x3920fdde)];
+const EXP: [f32; 5] = [float(0x3efffffe), float(0x3e2aaa49), float(0x3d2aac79), float(0x3c091cf1), float(0x3ab5121a)];
 const LN: [f32; 8] = [
     float(0x3eaaaaaa),
     float(0xbe800113),

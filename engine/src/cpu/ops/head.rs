@@ -47,18 +47,13 @@ pub fn log_probability(y: f32, n: f32, l: f32) -> f32 {
 #[inline(always)]
 fn chunks_body(logits: &[f32], k: f32, n: &mut [f32], l: &mut [f32]) -> Result<(), FaultKind> {
     let chunks = logits.len().div_ceil(BLOCK);
-    assert!(
-        n.len() == chunks && l.len() == chunks,
-        "one n and l per chunk"
-    );
+    assert!(n.len() == chunks && l.len() == chunks, "one n and l per chunk");
     let mut y = [0f32; BLOCK];
     for ((logits, n), l) in logits.chunks(BLOCK).zip(n).zip(l) {
         if logits.len() < BLOCK {
             y = [f32::NEG_INFINITY; BLOCK];
         }
-        y.iter_mut()
-            .zip(logits)
-            .for_each(|(y, logit)| *y = logit * k);
+        y.iter_mut().zip(logits).for_each(|(y, logit)| *y = logit * k);
         *n = chunk_ceiling(&y).ok_or(FaultKind::Logits)?;
         y.iter_mut().for_each(|y| *y = exp2(*y - *n));
         let mut sum = Partial::new();
@@ -71,9 +66,7 @@ fn chunks_body(logits: &[f32], k: f32, n: &mut [f32], l: &mut [f32]) -> Result<(
 #[inline(always)]
 fn log_sum_body(n: &[f32], l: &[f32]) -> (f32, f32) {
     assert!(n.len() == l.len() && !n.is_empty(), "one n and l per chunk");
-    let max = n
-        .iter()
-        .fold(f32::NEG_INFINITY, |m, x| if *x > m { *x } else { m });
+    let max = n.iter().fold(f32::NEG_INFINITY, |m, x| if *x > m { *x } else { m });
     let mut sum = Partial::new();
     let mut terms = [0f32; BLOCK];
     for (n, l) in n.chunks(BLOCK).zip(l.chunks(BLOCK)) {
@@ -104,9 +97,7 @@ fn arg_max_body(x: &[f32]) -> usize {
 #[inline(always)]
 fn sketch_body(h: &[f32], r: &[i32]) -> Result<u32, FaultKind> {
     assert_eq!(h.len(), r.len(), "lengths of a sketch");
-    let fits = h.iter().fold(true, |fits, h| {
-        fits & ((h * 1024.0).abs() < 2_147_483_648.0)
-    });
+    let fits = h.iter().fold(true, |fits, h| fits & ((h * 1024.0).abs() < 2_147_483_648.0));
     if !fits {
         return Err(FaultKind::Sketch);
     }

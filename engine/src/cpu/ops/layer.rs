@@ -15,6 +15,15 @@ dispatched! {
     /// When the lengths differ.
     pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) -> Result<(), FaultKind> = rms_norm_body;
 
+    /// [`rms_norm`] that replaces its input.
+    ///
+    /// # Errors
+    /// As [`rms_norm`].
+    ///
+    /// # Panics
+    /// When the lengths differ.
+    pub fn rms_norm_in_place(x: &mut [f32], weight: &[f32], eps: f32) -> Result<(), FaultKind> = rms_norm_in_place_body;
+
     /// Rotary embedding of one head of d elements in place; `cos` and `sin` of its position, d / 2 elements.
     ///
     /// # Panics
@@ -33,15 +42,8 @@ dispatched! {
 
 #[inline(always)]
 fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) -> Result<(), FaultKind> {
-    assert!(
-        x.len() == weight.len() && x.len() == out.len(),
-        "lengths of a norm"
-    );
-    let sum = sum_of_squares(x);
-    if !sum.is_finite() {
-        return Err(FaultKind::SumOfSquares);
-    }
-    let r = 1.0 / (sum / x.len() as f32 + eps).sqrt();
+    assert!(x.len() == weight.len() && x.len() == out.len(), "lengths of a norm");
+    let r = reciprocal(x, eps)?;
     for ((out, x), weight) in out.iter_mut().zip(x).zip(weight) {
         *out = (x * r) * weight;
     }
@@ -49,12 +51,28 @@ fn rms_norm_body(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) -> Result
 }
 
 #[inline(always)]
+fn rms_norm_in_place_body(x: &mut [f32], weight: &[f32], eps: f32) -> Result<(), FaultKind> {
+    assert_eq!(x.len(), weight.len(), "lengths of a norm");
+    let r = reciprocal(x, eps)?;
+    for (x, weight) in x.iter_mut().zip(weight) {
+        *x = (*x * r) * weight;
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn reciprocal(x: &[f32], eps: f32) -> Result<f32, FaultKind> {
+    let sum = sum_of_squares(x);
+    if !sum.is_finite() {
+        return Err(FaultKind::SumOfSquares);
+    }
+    Ok(1.0 / (sum / x.len() as f32 + eps).sqrt())
+}
+
+#[inline(always)]
 fn rope_body(x: &mut [f32], cos: &[f32], sin: &[f32]) {
     let half = cos.len();
-    assert!(
-        sin.len() == half && x.len() == 2 * half,
-        "lengths of a rotary embedding"
-    );
+    assert!(sin.len() == half && x.len() == 2 * half, "lengths of a rotary embedding");
     let (first, second) = x.split_at_mut(half);
     for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
         let (x, y) = (*a, *b);
@@ -70,10 +88,7 @@ fn scale_body(x: &mut [f32], factor: f32) {
 
 #[inline(always)]
 fn silu_mul_body(gate: &[f32], up: &[f32], out: &mut [f32]) {
-    assert!(
-        gate.len() == up.len() && gate.len() == out.len(),
-        "lengths of an activation"
-    );
+    assert!(gate.len() == up.len() && gate.len() == out.len(), "lengths of an activation");
     for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
         *out = silu(*gate) * up;
     }

@@ -22,10 +22,7 @@ impl Partial {
     /// P[j] = fma(x[j], x[j], P[j]).
     #[inline(always)]
     fn add_squares(&mut self, x: &[f32]) {
-        self.0
-            .iter_mut()
-            .zip(x)
-            .for_each(|(p, x)| *p = x.mul_add(*x, *p));
+        self.0.iter_mut().zip(x).for_each(|(p, x)| *p = x.mul_add(*x, *p));
     }
 
     #[inline(always)]

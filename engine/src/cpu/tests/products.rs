@@ -20,19 +20,12 @@ struct Case {
 }
 
 fn quantize_all(side: Side, x: &[Vec<f32>]) -> Vec<Quantized> {
-    x.iter()
-        .map(|x| oracle::quantize_row(side, x, Twist::None))
-        .collect()
+    x.iter().map(|x| oracle::quantize_row(side, x, Twist::None)).collect()
 }
 
 fn products(weights: &[Vec<f32>], inputs: &[Vec<f32>], twist: Twist) -> Vec<Vec<f32>> {
-    let (w, a) = (
-        quantize_all(Side::Left, weights),
-        quantize_all(Side::Right, inputs),
-    );
-    a.iter()
-        .map(|a| w.iter().map(|w| oracle::product(w, a, twist)).collect())
-        .collect()
+    let (w, a) = (quantize_all(Side::Left, weights), quantize_all(Side::Right, inputs));
+    a.iter().map(|a| w.iter().map(|w| oracle::product(w, a, twist)).collect()).collect()
 }
 
 impl Case {
@@ -40,20 +33,11 @@ impl Case {
         let weights: Vec<Vec<f32>> = (0..rows).map(|_| draw.row(cols)).collect();
         let inputs: Vec<Vec<f32>> = (0..m).map(|_| draw.row(cols)).collect();
         let expected = products(&weights, &inputs, Twist::None);
-        Self {
-            rows,
-            cols,
-            weights,
-            inputs,
-            expected,
-        }
+        Self { rows, cols, weights, inputs, expected }
     }
 
     fn pack(&self, isa: Isa, pool: &Pool) -> PackedMatrix {
-        PackedMatrix::pack(isa, pool, self.rows, self.cols, |row, x| {
-            x.copy_from_slice(&self.weights[row])
-        })
-        .unwrap()
+        PackedMatrix::pack(isa, pool, self.rows, self.cols, |row, x| x.copy_from_slice(&self.weights[row])).unwrap()
     }
 
     fn batch(&self, isa: Isa, rows: std::ops::Range<usize>) -> QuantRows {
@@ -73,11 +57,7 @@ fn batch(isa: Isa, inputs: &[Vec<f32>], cols: usize) -> QuantRows {
 
 fn check(got: &[f32], ld: usize, expected: &[Vec<f32>], what: &str) {
     for (row, expected) in expected.iter().enumerate() {
-        assert_eq!(
-            bits(&got[row * ld..][..expected.len()]),
-            bits(expected),
-            "{what}, row {row}"
-        );
+        assert_eq!(bits(&got[row * ld..][..expected.len()]), bits(expected), "{what}, row {row}");
     }
 }
 
@@ -85,14 +65,7 @@ fn check(got: &[f32], ld: usize, expected: &[Vec<f32>], what: &str) {
 fn products_equal_the_oracle_for_every_path_shape_and_thread_count() {
     let mut draw = Draw(1);
     let pools: Vec<Pool> = [1, 2, 3, 5].map(Pool::new).into();
-    for (rows, cols) in [
-        (1, 1),
-        (16, 128),
-        (17, 129),
-        (40, 640),
-        (33, 300),
-        (100, 256),
-    ] {
+    for (rows, cols) in [(1, 1), (16, 128), (17, 129), (40, 640), (33, 300), (100, 256)] {
         let case = Case::new(&mut draw, rows, cols, 40);
         for isa in Isa::under_test() {
             for m in 0..=40 {
@@ -102,12 +75,7 @@ fn products_equal_the_oracle_for_every_path_shape_and_thread_count() {
                 let ld = rows + m % 3;
                 let mut out = vec![7.0; m * ld];
                 matmul(isa, pool, &w, &a, &mut out, ld, Mode::Store);
-                check(
-                    &out,
-                    ld,
-                    &case.expected[..m],
-                    &format!("{isa} {rows}x{cols} m {m}"),
-                );
+                check(&out, ld, &case.expected[..m], &format!("{isa} {rows}x{cols} m {m}"));
             }
         }
     }
@@ -126,12 +94,7 @@ fn a_row_has_the_same_product_in_every_batch() {
             let a = case.batch(isa, from..from + m);
             let mut out = vec![0.0; m * 50];
             matmul(isa, &pool, &w, &a, &mut out, 50, Mode::Store);
-            check(
-                &out,
-                50,
-                &case.expected[from..from + m],
-                &format!("{isa} rows {from}+{m}"),
-            );
+            check(&out, 50, &case.expected[from..from + m], &format!("{isa} rows {from}+{m}"));
             start = from + m;
         }
     }
@@ -149,10 +112,7 @@ fn panels_may_be_made_in_any_ranges() {
                 let columns = range.start * 16..(range.end * 16).min(90);
                 let mut out = vec![0.0; m * 96];
                 matmul_panels(isa, &w, &a, range, &mut out, 96, Mode::Store);
-                let expected: Vec<_> = case.expected[..m]
-                    .iter()
-                    .map(|y| y[columns.clone()].to_vec())
-                    .collect();
+                let expected: Vec<_> = case.expected[..m].iter().map(|y| y[columns.clone()].to_vec()).collect();
                 check(&out, 96, &expected, &format!("{isa} columns {columns:?}"));
             }
         }
@@ -168,26 +128,9 @@ fn the_residual_is_one_addition() {
             let x = draw.normals(m * 37);
             let mut out = x.clone();
             let w = case.pack(isa, &Pool::new(1));
-            matmul(
-                isa,
-                &Pool::new(2),
-                &w,
-                &case.batch(isa, 0..m),
-                &mut out,
-                37,
-                Mode::Add,
-            );
-            let sum = |row: usize| {
-                (0..37)
-                    .map(|n| x[row * 37 + n] + case.expected[row][n])
-                    .collect()
-            };
-            check(
-                &out,
-                37,
-                &(0..m).map(sum).collect::<Vec<_>>(),
-                &format!("{isa} m {m}"),
-            );
+            matmul(isa, &Pool::new(2), &w, &case.batch(isa, 0..m), &mut out, 37, Mode::Add);
+            let sum = |row: usize| (0..37).map(|n| x[row * 37 + n] + case.expected[row][n]).collect();
+            check(&out, 37, &(0..m).map(sum).collect::<Vec<_>>(), &format!("{isa} m {m}"));
         }
     }
 }
@@ -199,37 +142,21 @@ fn the_activation_is_that_of_gate_and_up_made_apart() {
         let gate = Case::new(&mut draw, rows, 256, 14);
         let mut up = Case::new(&mut draw, rows, 256, 0);
         // Moderate gates: the activation of 1e30 would tell nothing.
-        let mut gate = Case {
-            weights: (0..rows).map(|_| draw.normals(256)).collect(),
-            ..gate
-        };
-        gate.inputs = (0..14)
-            .map(|_| draw.normals(256).iter().map(|x| x * 0.02).collect())
-            .collect();
+        let mut gate = Case { weights: (0..rows).map(|_| draw.normals(256)).collect(), ..gate };
+        gate.inputs = (0..14).map(|_| draw.normals(256).iter().map(|x| x * 0.02).collect()).collect();
         gate.expected = products(&gate.weights, &gate.inputs, Twist::None);
         up.expected = products(&up.weights, &gate.inputs, Twist::None);
-        let both =
-            |m: usize, n: usize| oracle::silu(gate.expected[m][n], Twist::None) * up.expected[m][n];
+        let both = |m: usize, n: usize| oracle::silu(gate.expected[m][n], Twist::None) * up.expected[m][n];
         for isa in Isa::under_test() {
             for m in [1, 14] {
-                let expected: Vec<Vec<f32>> = (0..m)
-                    .map(|m| (0..rows).map(|n| both(m, n)).collect())
-                    .collect();
+                let expected: Vec<Vec<f32>> = (0..m).map(|m| (0..rows).map(|n| both(m, n)).collect()).collect();
                 let pool = Pool::new(2);
                 let fill = |part: usize, row: usize, x: &mut [f32]| {
                     x.copy_from_slice(&if part == 0 { &gate } else { &up }.weights[row]);
                 };
                 let w = PackedMatrix::pack_gate_up(isa, &pool, rows, 256, fill).unwrap();
                 let mut out = vec![0.0; m * rows];
-                matmul(
-                    isa,
-                    &pool,
-                    &w,
-                    &gate.batch(isa, 0..m),
-                    &mut out,
-                    rows,
-                    Mode::SiluMul,
-                );
+                matmul(isa, &pool, &w, &gate.batch(isa, 0..m), &mut out, rows, Mode::SiluMul);
                 check(&out, rows, &expected, &format!("{isa} {rows} rows, m {m}"));
             }
         }
@@ -243,49 +170,21 @@ fn dot_products_near_the_limit_are_exact() {
     let mut large = vec![0.0f32; 128];
     large[..4].fill(32_639.0 / 32_768.0);
     large[4] = 524.0 / 32_768.0;
-    let weights = vec![
-        vec![1.0f32.next_down(); 128],
-        large.clone(),
-        large.iter().map(|x| -x).collect(),
-    ];
-    let inputs = vec![
-        vec![1.0f32.next_down(); 128],
-        vec![-1.0f32.next_down(); 128],
-    ];
-    let (w, a) = (
-        quantize_all(Side::Left, &weights),
-        quantize_all(Side::Right, &inputs),
-    );
+    let weights = vec![vec![1.0f32.next_down(); 128], large.clone(), large.iter().map(|x| -x).collect()];
+    let inputs = vec![vec![1.0f32.next_down(); 128], vec![-1.0f32.next_down(); 128]];
+    let (w, a) = (quantize_all(Side::Left, &weights), quantize_all(Side::Right, &inputs));
     let dot = |w: &Quantized, a: &Quantized| -> i64 {
-        w.0.iter()
-            .zip(&a.0)
-            .map(|(w, a)| i64::from(*w) * i64::from(*a))
-            .sum()
+        w.0.iter().zip(&a.0).map(|(w, a)| i64::from(*w) * i64::from(*a)).sum()
     };
-    let near = w
-        .iter()
-        .flat_map(|w| a.iter().map(|a| dot(w, a)))
-        .filter(|d| d.abs() > (1 << 31) - (1 << 16))
-        .count();
+    let near = w.iter().flat_map(|w| a.iter().map(|a| dot(w, a))).filter(|d| d.abs() > (1 << 31) - (1 << 16)).count();
     assert!(near >= 4, "only {near} dot products within 2^16 of 2^31");
     let expected = products(&weights, &inputs, Twist::None);
     for isa in Isa::under_test() {
         let pool = Pool::new(1);
-        let packed = PackedMatrix::pack(isa, &pool, 3, 128, |row, x| {
-            x.copy_from_slice(&weights[row])
-        })
-        .unwrap();
+        let packed = PackedMatrix::pack(isa, &pool, 3, 128, |row, x| x.copy_from_slice(&weights[row])).unwrap();
         for m in [1, 2] {
             let mut out = vec![0.0; m * 3];
-            matmul(
-                isa,
-                &pool,
-                &packed,
-                &batch(isa, &inputs[..m], 128),
-                &mut out,
-                3,
-                Mode::Store,
-            );
+            matmul(isa, &pool, &packed, &batch(isa, &inputs[..m], 128), &mut out, 3, Mode::Store);
             check(&out, 3, &expected[..m], &format!("{isa}"));
         }
     }
@@ -299,11 +198,7 @@ fn the_products_tell_a_wrong_order_or_rounding_apart() {
     let right = products(&weights, &inputs, Twist::None);
     for twist in [Twist::Descending, Twist::Unfused] {
         let wrong = products(&weights, &inputs, twist);
-        let differ = right
-            .iter()
-            .flatten()
-            .zip(wrong.iter().flatten())
-            .filter(|(a, b)| a.to_bits() != b.to_bits());
+        let differ = right.iter().flatten().zip(wrong.iter().flatten()).filter(|(a, b)| a.to_bits() != b.to_bits());
         // An integer of up to 31 bits is rounded to 24 before it is scaled, so an unfused scaling is the same.
         assert_eq!(differ.count() > 0, twist == Twist::Descending);
     }
@@ -316,15 +211,13 @@ fn packed_rows_are_the_quantized_rows() {
     for isa in Isa::under_test() {
         for threads in [1, 3] {
             let pool = Pool::new(threads);
-            let fill =
-                |part: usize, row: usize, x: &mut [f32]| x.copy_from_slice(&rows[part * 35 + row]);
+            let fill = |part: usize, row: usize, x: &mut [f32]| x.copy_from_slice(&rows[part * 35 + row]);
             let pair = PackedMatrix::pack_gate_up(isa, &pool, 35, 300, fill).unwrap();
             let one = PackedMatrix::pack(isa, &pool, 35, 300, |row, x| fill(0, row, x)).unwrap();
             assert_eq!((one.panels(), pair.panels(), pair.blocks()), (3, 6, 3));
             for row in 0..35 {
                 for part in 0..2 {
-                    let expected =
-                        oracle::quantize_row(Side::Left, &rows[part * 35 + row], Twist::None);
+                    let expected = oracle::quantize_row(Side::Left, &rows[part * 35 + row], Twist::None);
                     assert_eq!(pair.row(part, row), expected, "{isa} part {part} row {row}");
                 }
                 assert_eq!(one.row(0, row), pair.row(0, row));
@@ -346,11 +239,7 @@ fn the_lowest_weight_that_cannot_be_quantized_is_named() {
             }
         });
         match packed {
-            Err(PackError::Fault {
-                part: 0,
-                row: 77,
-                kind: FaultKind::Quantizer,
-            }) => {}
+            Err(PackError::Fault { part: 0, row: 77, kind: FaultKind::Quantizer }) => {}
             other => panic!("{isa}: {other:?}"),
         }
     }
@@ -361,51 +250,23 @@ fn integer_dots_are_exact_for_every_path_and_shape() {
     let mut draw = Draw(8);
     for rows in [1, 2, 3, 5, 6, 7, 12, 13, 25, 64] {
         for (pairs, count) in [(64, 1), (64, 8), (1, 3), (7, 2), (0, 1), (63, 4)] {
-            let (stride, panel_stride, out_stride) = (
-                2 * pairs + draw.below(3),
-                32 * pairs + draw.below(5),
-                16 * count + draw.below(4),
-            );
+            let (stride, panel_stride, out_stride) =
+                (2 * pairs + draw.below(3), 32 * pairs + draw.below(5), 16 * count + draw.below(4));
             // |u| sums stay below the bound: 1000 * 128 < 131080.
-            let a: Vec<i16> = (0..rows * stride)
-                .map(|_| draw.below(2001) as i16 - 1000)
-                .collect();
-            let w: Vec<i16> = (0..count * panel_stride)
-                .map(|_| draw.below(32_767) as i16 - 16_383)
-                .collect();
+            let a: Vec<i16> = (0..rows * stride).map(|_| draw.below(2001) as i16 - 1000).collect();
+            let w: Vec<i16> = (0..count * panel_stride).map(|_| draw.below(32_767) as i16 - 16_383).collect();
             let expected = |row: usize, column: usize| -> i32 {
                 let (panel, lane) = (column / 16, column % 16);
-                let w =
-                    |k: usize| i32::from(w[panel * panel_stride + k / 2 * 32 + lane * 2 + k % 2]);
-                (0..2 * pairs)
-                    .map(|k| i32::from(a[row * stride + k]) * w(k))
-                    .sum()
+                let w = |k: usize| i32::from(w[panel * panel_stride + k / 2 * 32 + lane * 2 + k % 2]);
+                (0..2 * pairs).map(|k| i32::from(a[row * stride + k]) * w(k)).sum()
             };
             for isa in Isa::under_test() {
                 let mut out = vec![-1; rows * out_stride];
-                dot_panels(
-                    isa,
-                    &a,
-                    stride,
-                    rows,
-                    pairs,
-                    &w,
-                    panel_stride,
-                    count,
-                    &mut out,
-                    out_stride,
-                );
+                dot_panels(isa, &a, stride, rows, pairs, &w, panel_stride, count, &mut out, out_stride);
                 for (i, got) in out.iter().enumerate() {
                     let (row, column) = (i / out_stride, i % out_stride);
-                    let expected = if column < 16 * count {
-                        expected(row, column)
-                    } else {
-                        -1
-                    };
-                    assert_eq!(
-                        *got, expected,
-                        "{isa} rows {rows} pairs {pairs} count {count} at {row},{column}"
-                    );
+                    let expected = if column < 16 * count { expected(row, column) } else { -1 };
+                    assert_eq!(*got, expected, "{isa} rows {rows} pairs {pairs} count {count} at {row},{column}");
                 }
             }
         }

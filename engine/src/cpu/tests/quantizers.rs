@@ -54,9 +54,7 @@ fn corner_blocks() -> Vec<Vec<f32>> {
     }
     for _ in 0..3000 {
         let spread = draw.unit() * 12.0;
-        let x = (0..128)
-            .map(|_| draw.unit() * (draw.unit() * spread).exp2())
-            .collect();
+        let x = (0..128).map(|_| draw.unit() * (draw.unit() * spread).exp2()).collect();
         blocks.push(x);
     }
     blocks.extend((0..300).map(|_| draw.row(128)));
@@ -83,8 +81,7 @@ fn quantizers_equal_the_oracle_on_every_path() {
                 assert_eq!((&q, g), (&q2, g2[0]), "{isa} {side:?} {x:?}");
             }
             if side == Side::Left {
-                let e = ((x.iter().map(|x| x.abs().to_bits()).max().unwrap() >> 23) as i32 - 126)
-                    .max(-40);
+                let e = ((x.iter().map(|x| x.abs().to_bits()).max().unwrap() >> 23) as i32 - 126).max(-40);
                 widths[(e - i32::from(g) - 10) as usize] += 1;
             } else {
                 clamped += usize::from(q.iter().any(|q| q.abs() == 16_383));
@@ -92,27 +89,15 @@ fn quantizers_equal_the_oracle_on_every_path() {
             differs += usize::from((q, g) != oracle::quantize_block(side, x, Twist::TiesAway));
         }
     }
-    assert!(
-        widths.iter().all(|n| *n > 5),
-        "every b from 10 to 15 is met: {widths:?}"
-    );
-    assert!(
-        clamped > 5 && differs > 100,
-        "clamps {clamped}, ties told apart {differs}"
-    );
+    assert!(widths.iter().all(|n| *n > 5), "every b from 10 to 15 is met: {widths:?}");
+    assert!(clamped > 5 && differs > 100, "clamps {clamped}, ties told apart {differs}");
 }
 
 #[test]
 fn the_bound_on_the_sum_of_a_left_block_is_met_exactly() {
     let sums: Vec<i64> = corner_blocks()
         .iter()
-        .map(|x| {
-            oracle::quantize_block(Side::Left, x, Twist::None)
-                .0
-                .iter()
-                .map(|q| i64::from(*q).abs())
-                .sum()
-        })
+        .map(|x| oracle::quantize_block(Side::Left, x, Twist::None).0.iter().map(|q| i64::from(*q).abs()).sum())
         .collect();
     assert!(sums.contains(&131_080) && sums.iter().all(|s| *s <= 131_080));
 }
@@ -127,11 +112,7 @@ fn rows_are_padded_with_zeros_to_whole_blocks() {
             for side in [Side::Left, Side::Right] {
                 let (mut q, mut g) = (vec![7i16; blocks * 128], vec![7i8; blocks]);
                 quantize_row(isa, side, &x, &mut q, &mut g).unwrap();
-                assert_eq!(
-                    (q, g),
-                    oracle::quantize_row(side, &x, Twist::None),
-                    "{isa} n {n}"
-                );
+                assert_eq!((q, g), oracle::quantize_row(side, &x, Twist::None), "{isa} n {n}");
             }
         }
     }
@@ -148,27 +129,10 @@ fn what_cannot_be_quantized_is_a_fault_and_what_can_is_not() {
                 quantize_row(isa, side, &x, &mut [0; 256], &mut [0; 2])
             };
             for at in [0, 127, 128, 199] {
-                for bad in [
-                    f32::NAN,
-                    -f32::NAN,
-                    f32::INFINITY,
-                    f32::NEG_INFINITY,
-                    limit,
-                    -limit,
-                    f32::MAX,
-                ] {
-                    assert_eq!(
-                        try_value(bad, at),
-                        Err(FaultKind::Quantizer),
-                        "{isa} {bad} at {at}"
-                    );
+                for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, limit, -limit, f32::MAX] {
+                    assert_eq!(try_value(bad, at), Err(FaultKind::Quantizer), "{isa} {bad} at {at}");
                 }
-                for good in [
-                    limit.next_down(),
-                    -limit.next_down(),
-                    0.0,
-                    f32::from_bits(1),
-                ] {
+                for good in [limit.next_down(), -limit.next_down(), 0.0, f32::from_bits(1)] {
                     assert_eq!(try_value(good, at), Ok(()), "{isa} {good} at {at}");
                 }
             }
@@ -190,9 +154,7 @@ fn a_batch_holds_the_rows_written_and_its_memory_is_reused() {
                 let (writer, x) = (writer, &x);
                 scope.spawn(move || {
                     for row in (parity..rows).step_by(2) {
-                        writer
-                            .write(Isa::PORTABLE, Side::Right, row, &x[row])
-                            .unwrap();
+                        writer.write(Isa::PORTABLE, Side::Right, row, &x[row]).unwrap();
                     }
                 });
             }
@@ -215,9 +177,7 @@ fn a_row_cannot_be_written_twice() {
     let mut batch = QuantRows::new();
     batch.reset(2, 8).unwrap();
     let writer = batch.writer();
-    writer
-        .write(Isa::PORTABLE, Side::Right, 1, &[0.5; 8])
-        .unwrap();
+    writer.write(Isa::PORTABLE, Side::Right, 1, &[0.5; 8]).unwrap();
     let _ = writer.write(Isa::PORTABLE, Side::Right, 1, &[0.5; 8]);
 }
 

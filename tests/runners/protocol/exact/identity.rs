@@ -59,11 +59,7 @@ impl Network {
             max_groups: fields.max_groups,
         })
         .map_err(text)?;
-        same(
-            "canonical",
-            &network.parameters().canonical(),
-            &self.canonical,
-        )?;
+        same("canonical", &network.parameters().canonical(), &self.canonical)?;
         same("network_id", *network.id(), self.network_id.0)
     }
 }
@@ -171,8 +167,7 @@ impl Binding {
         same("account", account, self.account_id.0)?;
         let completion = self.tokens.len() - self.prompt_length;
         same("log-probabilities", self.raw_logprob_bits.len(), completion)?;
-        let reals =
-            |bits: &[Bits]| -> Vec<f32> { bits.iter().map(|b| f32::from_bits(b.0)).collect() };
+        let reals = |bits: &[Bits]| -> Vec<f32> { bits.iter().map(|b| f32::from_bits(b.0)).collect() };
         let digest = binding::Binding {
             tokens: &self.tokens,
             s_vals: &self.s_vals,

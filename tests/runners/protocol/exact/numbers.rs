@@ -17,11 +17,7 @@ impl Write {
         let mut written = String::new();
         push_f32(&mut written, f32::from_bits(self.bits.0));
         same("text", &written, &self.text)?;
-        same(
-            "read back",
-            read_f32(&self.text).map(f32::to_bits),
-            Some(self.bits.0),
-        )
+        same("read back", read_f32(&self.text).map(f32::to_bits), Some(self.bits.0))
     }
 }
 

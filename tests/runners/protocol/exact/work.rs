@@ -25,11 +25,7 @@ impl BeaconRound {
         let schedule = BeaconSchedule::new(self.genesis_ms, self.period_ms).map_err(text)?;
         let round = schedule.round_of_block(self.timestamp_ms, self.beacon_delay_ms);
         same("round", round.map_err(text)?, self.round)?;
-        same(
-            "time",
-            schedule.time_of_round(self.round),
-            Some(self.round_time_ms),
-        )
+        same("time", schedule.time_of_round(self.round), Some(self.round_time_ms))
     }
 }
 
@@ -51,21 +47,11 @@ pub struct WindowRandomness {
 
 impl WindowRandomness {
     pub fn run(&self) -> Result<(), String> {
-        let of = |block, hash: &Hex32, beacon: &Hex32| {
-            block_randomness(&self.network_id.0, block, &hash.0, &beacon.0)
-        };
+        let of = |block, hash: &Hex32, beacon: &Hex32| block_randomness(&self.network_id.0, block, &hash.0, &beacon.0);
         let r_w = of(self.window_start, &self.block_hash, &self.beacon_randomness);
         same("R_w", r_w, self.r_w.0)?;
-        same(
-            "end",
-            self.window_start + self.window_length,
-            self.end_block,
-        )?;
-        let c_w = of(
-            self.end_block,
-            &self.end_block_hash,
-            &self.end_beacon_randomness,
-        );
+        same("end", self.window_start + self.window_length, self.end_block)?;
+        let c_w = of(self.end_block, &self.end_block_hash, &self.end_beacon_randomness);
         same("C_w", c_w, self.c_w.0)
     }
 }
@@ -120,11 +106,7 @@ impl Problem {
         let position = problem::difficulty_position(offset, self.index);
         same("position", position, self.position)?;
         let difficulty = problem::difficulty(position);
-        same(
-            "difficulty",
-            difficulty.to_bits(),
-            self.difficulty.to_bits(),
-        )?;
+        same("difficulty", difficulty.to_bits(), self.difficulty.to_bits())?;
         let nonce = problem::nonce(self.index, self.rollouts_per_problem, self.i);
         same("nonce", nonce, self.nonce)?;
         let challenge = problem::challenge(&seed, &self.block_hash.0, nonce);
@@ -146,11 +128,7 @@ impl Position {
         let position = problem::difficulty_position(offset, self.index);
         same("position", position, self.position)?;
         let difficulty = problem::difficulty(position);
-        same(
-            "difficulty",
-            difficulty.to_bits(),
-            self.difficulty.to_bits(),
-        )
+        same("difficulty", difficulty.to_bits(), self.difficulty.to_bits())
     }
 }
 
@@ -185,12 +163,7 @@ pub struct Groups {
 
 impl Groups {
     pub fn run(&self) -> Result<(), String> {
-        let drawn = checked_groups(
-            &self.c_w.0,
-            &self.account_id.0,
-            self.groups,
-            self.lowered_to,
-        );
+        let drawn = checked_groups(&self.c_w.0, &self.account_id.0, self.groups, self.lowered_to);
         let mut drawn = drawn.map_err(text)?;
         same("g", drawn.len(), self.g)?;
         if self.lowered_to.is_none() {
@@ -213,10 +186,6 @@ impl Root {
     pub fn run(&self) -> Result<(), String> {
         let root = WindowRoot::of_file(self.window_start, &self.stored_hex.0);
         same("root", &root.to_bytes()[..], &self.raw48.0[..])?;
-        same(
-            "read back",
-            WindowRoot::from_bytes(&self.raw48.0),
-            Some(root),
-        )
+        same("read back", WindowRoot::from_bytes(&self.raw48.0), Some(root))
     }
 }

@@ -1,0 +1,402 @@
+//! The forward pass: rows of any mixture of sequences through all layers, in one batch.
+//!
+//! Rows meet only inside matrix products, whose every output depends on its own row alone, and in attention,
+//! where a row reads its own sequence's pages. So no row can tell what it is batched with. Never made:
+//! gate and up values, scores beyond a chunk, logits that nobody reads.
+
+use std::sync::Mutex;
+
+use super::attention::{HeadShape, Queries, QueryRow, attend};
+use super::cache::{PageLayout, PageStore};
+use super::gemm::{Mode, matmul};
+use super::isa::Isa;
+use super::ops;
+use super::pool::Pool;
+use super::quantize::{QuantRows, Side};
+use super::rope::RopeTable;
+use super::rows::{for_each_row, for_each_row2};
+use super::weights::{LayerWeights, Weights};
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::kv::PageId;
+use crate::types::{Probe, Stage};
+use crate::{Error, Fault, FaultKind, Result};
+
+/// Neighbouring positions of one sequence. Its pages hold all positions before them and have room for them.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment<'a> {
+    /// Token ids, below the vocabulary size.
+    pub tokens: &'a [u32],
+    /// Position of the first.
+    pub start: usize,
+    /// The sequence's pages.
+    pub pages: &'a [PageId],
+}
+
+/// A model on this machine's CPU.
+pub struct CpuModel {
+    isa: Isa,
+    pool: Pool,
+    config: Config,
+    checkpoint: Checkpoint,
+    weights: Weights,
+    rope: RopeTable,
+    store: PageStore,
+    work: Workspace,
+}
+
+/// Activations of the batch at hand; memory is kept from batch to batch.
+#[derive(Default)]
+struct Workspace {
+    x: Vec<f32>,
+    normed: Vec<f32>,
+    qkv: Vec<f32>,
+    attention: Vec<f32>,
+    activation: Vec<f32>,
+    logits: Vec<f32>,
+    quantized: QuantRows,
+    queries: Queries,
+}
+
+/// First fault of each row. Faults are rare, so a lock is no cost.
+struct Faults(Mutex<Vec<Option<(usize, FaultKind)>>>);
+
+impl Faults {
+    fn note(&self, row: usize, layer: usize, kind: FaultKind) {
+        self.0.lock().expect("no panic while held")[row].get_or_insert((layer, kind));
+    }
+}
+
+/// What a pass leaves behind.
+pub struct Pass {
+    /// Final-norm outputs, `[row][hidden]`; zeros where a row has a fault.
+    pub hidden: Vec<f32>,
+    /// First fault of each row.
+    pub faults: Vec<Option<Fault>>,
+    /// Position of each row.
+    pub positions: Vec<usize>,
+}
+
+fn memory(source: std::io::Error) -> Error {
+    Error::Unsupported { what: "memory for activations or pages".into(), problem: source.to_string() }
+}
+
+fn fit(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    &mut buffer[..len]
+}
+
+impl CpuModel {
+    /// Packs a checkpoint's weights with `pool`'s threads.
+    ///
+    /// # Errors
+    /// Those of [`Weights::load`].
+    pub fn load(checkpoint: Checkpoint, isa: Isa, pool: Pool) -> Result<Self> {
+        let config = checkpoint.config().clone();
+        let weights = Weights::load(&checkpoint, isa, &pool)?;
+        let store = PageStore::new(PageLayout::new(&config));
+        let rope = RopeTable::new(&config);
+        Ok(Self { isa, pool, config, checkpoint, weights, rope, store, work: Workspace::default() })
+    }
+
+    /// The checkpoint it was made of.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// Memory of packed weights and of the embedding, bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes() + self.checkpoint.embedding().bytes().len()
+    }
+
+    /// Copies a page of the cache.
+    ///
+    /// # Errors
+    /// When the system gives no more memory.
+    pub fn copy_page(&mut self, from: PageId, to: PageId) -> Result<()> {
+        self.store.copy(from, to).map_err(memory)
+    }
+
+    /// Quantized integers and exponents of a tensor's rows, as the products use them.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if no matrix product reads this tensor.
+    pub fn quantized_rows(&self, name: &str, mut row: impl FnMut(&[i16], &[i8])) -> Result<()> {
+        let tensor = self.checkpoint.tensor(name)?;
+        let c = &self.config;
+        let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
+        let head = if c.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
+        let place = self.weights.layers.iter().enumerate().find_map(|(i, l)| {
+            match name.strip_prefix(&format!("model.layers.{i}."))? {
+                "self_attn.q_proj.weight" => Some((&l.qkv, 0, 0)),
+                "self_attn.k_proj.weight" => Some((&l.qkv, 0, q)),
+                "self_attn.v_proj.weight" => Some((&l.qkv, 0, q + kv)),
+                "self_attn.o_proj.weight" => Some((&l.o, 0, 0)),
+                "mlp.gate_proj.weight" => Some((&l.gate_up, 0, 0)),
+                "mlp.up_proj.weight" => Some((&l.gate_up, 1, 0)),
+                "mlp.down_proj.weight" => Some((&l.down, 0, 0)),
+                _ => None,
+            }
+        });
+        let none = || Error::Tensor { tensor: name.into(), problem: "is not read by a matrix product".into() };
+        let (matrix, part, first) = place.or((name == head).then_some((&self.weights.head, 0, 0))).ok_or_else(none)?;
+        for r in 0..tensor.rows() {
+            let (q, g) = matrix.row(part, first + r);
+            row(&q, &g);
+        }
+        Ok(())
+    }
+
+    /// Pushes rows through all layers; keys and values go to the segments' pages. Rows are in the segments' order.
+    ///
+    /// # Errors
+    /// When the system gives no more memory. Faults are per row, in the result.
+    pub fn forward(&mut self, segments: &[Segment<'_>], mut probe: Option<&mut Probe<'_>>) -> Result<Pass> {
+        let hidden = self.config.hidden_size;
+        let rows: Vec<QueryRow<'_>> = segments
+            .iter()
+            .flat_map(|s| (0..s.tokens.len()).map(|i| QueryRow { pages: s.pages, position: s.start + i }))
+            .collect();
+        let tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
+        self.rope.grow(rows.iter().map(|r| r.position + 1).max().unwrap_or(0));
+        for page in segments.iter().flat_map(|s| s.pages) {
+            self.store.ensure(*page).map_err(memory)?;
+        }
+        let embedding = self.checkpoint.embedding();
+        let x = fit(&mut self.work.x, rows.len() * hidden);
+        for_each_row(&self.pool, 8, x, hidden, |row, x| embedding.row_to_f32(tokens[row] as usize, x));
+        report(&mut probe, -1, Stage::Embedding, &rows, x, 0..hidden);
+
+        let faults = Faults(Mutex::new(vec![None; rows.len()]));
+        for layer in 0..self.config.num_hidden_layers {
+            self.layer(layer, &rows, &faults, &mut probe)?;
+        }
+        let layers = self.config.num_hidden_layers;
+        let mut out = vec![0.0; rows.len() * hidden];
+        let (isa, eps, norm) = (self.isa, self.config.rms_norm_eps as f32, &self.weights.norm);
+        let x = &self.work.x;
+        for_each_row(&self.pool, 8, &mut out, hidden, |row, out| {
+            if let Err(kind) = ops::rms_norm(isa, &x[row * hidden..(row + 1) * hidden], norm, eps, out) {
+                faults.note(row, layers, kind);
+            }
+        });
+        report(&mut probe, layers as i64, Stage::FinalNorm, &rows, &out, 0..hidden);
+        let faults = faults.0.into_inner().expect("no panic while held");
+        let fault = |(row, f): (&QueryRow<'_>, Option<(usize, FaultKind)>)| {
+            f.map(|(layer, kind)| Fault { kind, layer, position: row.position })
+        };
+        let positions = rows.iter().map(|r| r.position).collect();
+        Ok(Pass { hidden: out, faults: rows.iter().zip(faults).map(fault).collect(), positions })
+    }
+
+    fn layer(
+        &mut self,
+        index: usize,
+        rows: &[QueryRow<'_>],
+        faults: &Faults,
+        probe: &mut Option<&mut Probe<'_>>,
+    ) -> Result<()> {
+        let Self { isa, pool, config, weights, rope, store, work, .. } = self;
+        let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
+        let shape = HeadShape {
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_dim: config.head_dim,
+        };
+        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, rows.len());
+        let fault = |row, kind| faults.note(row, index, kind);
+        let norm = Norm { isa, pool, eps, hidden };
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
+
+        norm.run(&mut work.x[..n * hidden], &w.input_norm, &mut work.normed, &mut work.quantized, &fault)?;
+        report(Stage::AttentionNorm, &work.normed[..n * hidden], 0..hidden);
+        let width = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+        let qkv = fit(&mut work.qkv, n * width);
+        matmul(isa, pool, &w.qkv, &work.quantized, qkv, width, Mode::Store);
+        heads(isa, pool, shape, eps, w, rows, rope, index, store, qkv, &fault);
+        let (q_end, k_end) = (shape.heads * shape.head_dim, (shape.heads + shape.kv_heads) * shape.head_dim);
+        for (stage, part) in [(Stage::Query, 0..q_end), (Stage::Key, q_end..k_end), (Stage::Value, k_end..width)] {
+            report(stage, &*qkv, part);
+        }
+        work.queries.quantize(isa, pool, shape, qkv, width, &fault);
+        let attention = fit(&mut work.attention, n * q_end);
+        attend(isa, pool, shape, &work.queries, rows, store, index, attention, &fault);
+        report(Stage::Attention, attention, 0..q_end);
+        quantize_rows(isa, pool, attention, q_end, &mut work.quantized, &fault)?;
+        let x = &mut work.x[..n * hidden];
+        matmul(isa, pool, &w.o, &work.quantized, x, hidden, Mode::Add);
+        report(Stage::ResidualAttention, x, 0..hidden);
+
+        norm.run(x, &w.post_norm, &mut work.normed, &mut work.quantized, &fault)?;
+        report(Stage::MlpNorm, &work.normed[..n * hidden], 0..hidden);
+        let activation = fit(&mut work.activation, n * config.intermediate_size);
+        matmul(isa, pool, &w.gate_up, &work.quantized, activation, config.intermediate_size, Mode::SiluMul);
+        report(Stage::Activation, activation, 0..config.intermediate_size);
+        quantize_rows(isa, pool, activation, config.intermediate_size, &mut work.quantized, &fault)?;
+        matmul(isa, pool, &w.down, &work.quantized, x, hidden, Mode::Add);
+        report(Stage::ResidualMlp, x, 0..hidden);
+        Ok(())
+    }
+
+    /// Logits of some hidden states: `f(row, logits)` in parallel over rows; the logits may be changed. No more rows than
+    /// are given exist at once, so callers pass tiles. A row whose hidden state cannot be quantized gets the fault.
+    ///
+    /// # Errors
+    /// When the system gives no more memory.
+    pub fn logits(
+        &mut self,
+        hidden: &[&[f32]],
+        f: impl Fn(usize, std::result::Result<&mut [f32], FaultKind>) + Sync,
+    ) -> Result<()> {
+        let Self { isa, pool, config, weights, work, .. } = self;
+        let (isa, vocab) = (*isa, config.vocab_size);
+        work.quantized.reset(hidden.len(), config.hidden_size).map_err(memory)?;
+        let faults = Mutex::new(vec![None; hidden.len()]);
+        let writer = work.quantized.writer();
+        pool.for_each(hidden.len(), 8, |range| {
+            for row in range {
+                if let Err(kind) = writer.write(isa, Side::Right, row, hidden[row]) {
+                    faults.lock().expect("no panic while held")[row] = Some(kind);
+                }
+            }
+        });
+        let faults = faults.into_inner().expect("no panic while held");
+        let logits = fit(&mut work.logits, hidden.len() * vocab);
+        matmul(isa, pool, &weights.head, &work.quantized, logits, vocab, Mode::Store);
+        for_each_row(pool, 1, logits, vocab, |row, logits| match faults[row] {
+            Some(kind) => f(row, Err(kind)),
+            None => f(row, Ok(logits)),
+        });
+        Ok(())
+    }
+
+    /// Sketch of each hidden state (rows of `hidden_size`).
+    pub fn sketches(&self, hidden: &[f32], r: &[i32]) -> Vec<std::result::Result<u32, FaultKind>> {
+        let width = self.config.hidden_size;
+        let mut out = vec![Ok(0); hidden.len() / width];
+        for_each_row(&self.pool, 8, &mut out, 1, |row, out| {
+            out[0] = ops::sketch(self.isa, &hidden[row * width..(row + 1) * width], r);
+        });
+        out
+    }
+}
+
+/// Calls the probe, if there is one, with a part of each row.
+fn report(
+    probe: &mut Option<&mut Probe<'_>>,
+    layer: i64,
+    stage: Stage,
+    rows: &[QueryRow<'_>],
+    x: &[f32],
+    part: std::ops::Range<usize>,
+) {
+    if let Some(probe) = probe {
+        for (row, x) in rows.iter().zip(x.chunks_exact(x.len() / rows.len())) {
+            probe(layer, stage, row.position, &x[part.clone()]);
+        }
+    }
+}
+
+struct Norm<'a> {
+    isa: Isa,
+    pool: &'a Pool,
+    eps: f32,
+    hidden: usize,
+}
+
+impl Norm<'_> {
+    /// RMSNorm of each row, quantized by R.
+    fn run(
+        &self,
+        x: &mut [f32],
+        weight: &[f32],
+        normed: &mut Vec<f32>,
+        quantized: &mut QuantRows,
+        fault: &(impl Fn(usize, FaultKind) + Sync),
+    ) -> Result<()> {
+        let hidden = self.hidden;
+        quantized.reset(x.len() / hidden, hidden).map_err(memory)?;
+        let writer = quantized.writer();
+        let normed = fit(normed, x.len());
+        for_each_row2(self.pool, 4, (x, hidden), (normed, hidden), |row, x, normed| {
+            let result = ops::rms_norm(self.isa, x, weight, self.eps, normed);
+            if result.is_err() {
+                normed.fill(0.0);
+            }
+            if let Err(kind) = result.and(writer.write(self.isa, Side::Right, row, normed)) {
+                fault(row, kind);
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Quantizes rows by R.
+fn quantize_rows(
+    isa: Isa,
+    pool: &Pool,
+    x: &mut [f32],
+    width: usize,
+    quantized: &mut QuantRows,
+    fault: &(impl Fn(usize, FaultKind) + Sync),
+) -> Result<()> {
+    quantized.reset(x.len() / width, width).map_err(memory)?;
+    let writer = quantized.writer();
+    for_each_row(pool, 4, x, width, |row, x| {
+        if let Err(kind) = writer.write(isa, Side::Right, row, x) {
+            fault(row, kind);
+        }
+    });
+    Ok(())
+}
+
+/// Norms and rotates queries and keys in place; stores keys and values.
+#[allow(clippy::too_many_arguments)]
+fn heads(
+    isa: Isa,
+    pool: &Pool,
+    shape: HeadShape,
+    eps: f32,
+    w: &LayerWeights,
+    rows: &[QueryRow<'_>],
+    rope: &RopeTable,
+    layer: usize,
+    store: &mut PageStore,
+    qkv: &mut [f32],
+    fault: &(impl Fn(usize, FaultKind) + Sync),
+) {
+    let (d, width) = (shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim);
+    let writer = store.writer();
+    for_each_row(pool, 4, qkv, width, |row, x| {
+        let (cos, sin) = rope.row(rows[row].position);
+        let (qk, values) = x.split_at_mut((shape.heads + shape.kv_heads) * d);
+        for (i, head) in qk.chunks_exact_mut(d).enumerate() {
+            let weight = if i < shape.heads { &w.q_norm } else { &w.k_norm };
+            if let Err(kind) = ops::rms_norm_in_place(isa, head, weight, eps) {
+                fault(row, kind);
+            }
+            ops::rope(isa, head, cos, sin);
+        }
+        let keys = &qk[shape.heads * d..];
+        let (position, page) = (rows[row].position, rows[row].pages[rows[row].position / crate::kv::PAGE]);
+        for (kv_head, (key, value)) in keys.chunks_exact(d).zip(values.chunks_exact(d)).enumerate() {
+            // SAFETY: rows of a batch are different positions, or positions of sequences whose last pages differ, and
+            // each row is dealt out once.
+            if let Err(kind) = unsafe { writer.store(isa, page, layer, kv_head, position, key, value) } {
+                fault(row, kind);
+            }
+        }
+    });
+}

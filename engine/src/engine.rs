@@ -1,0 +1,221 @@
+//! The public face: a loaded model with its memory budget.
+
+use std::path::Path;
+
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::cpu::cache::PageLayout;
+use crate::cpu::forward::{CpuModel, Pass};
+use crate::cpu::isa::{self, Isa};
+use crate::cpu::pool::Pool;
+use crate::kv::{CacheTable, PageBook, pages_for};
+use crate::types::Sampling;
+use crate::{Error, Fault, Result};
+
+/// How an engine uses its machine. None of this can change a result.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Threads; `None` takes every core.
+    pub threads: Option<usize>,
+    /// `portable`, `avx2` or `avx512`; `None` reads `GRAIL_CPU`, and without it takes the machine's best.
+    pub cpu: Option<String>,
+    /// Bytes for weights, embedding, activations and pages together; `None` takes four fifths of the memory that is
+    /// free at load (where the system does not tell: 8 GiB).
+    pub memory_bytes: Option<u64>,
+    /// Sequences worked on at once, at least 1.
+    pub max_batch: usize,
+    /// Rows of one forward pass at most: decoding rows first, the rest goes to prefill; at least 1.
+    pub step_rows: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { threads: None, cpu: None, memory_bytes: None, max_batch: 64, step_rows: 512 }
+    }
+}
+
+/// A loaded model. `Send`, not `Sync`: a call has it to itself.
+pub struct Engine {
+    pub(crate) model: CpuModel,
+    pub(crate) book: PageBook,
+    pub(crate) options: EngineOptions,
+    pub(crate) page_bytes: u64,
+    pub(crate) fixed_bytes: u64,
+}
+
+impl Engine {
+    /// Quantizes and packs a checkpoint's weights.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] for weights that cannot be used, [`Error::Request`] for options out of range,
+    /// [`Error::Unsupported`] for an instruction set this machine lacks, [`Error::Memory`].
+    pub fn load(checkpoint: Checkpoint, options: EngineOptions) -> Result<Self> {
+        let at_least_1 = |field: &str, value: usize| match value {
+            0 => Err(Error::Request { field: field.into(), problem: "is 0, expected at least 1".into() }),
+            n => Ok(n),
+        };
+        at_least_1("max_batch", options.max_batch)?;
+        at_least_1("step_rows", options.step_rows)?;
+        let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
+        let threads = at_least_1("threads", options.threads.unwrap_or_else(cores))?;
+        let from_environment = || std::env::var(isa::ENV).ok().filter(|v| !v.is_empty());
+        let isa = Isa::choose(options.cpu.clone().or_else(from_environment).as_deref())?;
+        let budget_bytes = options.memory_bytes.unwrap_or_else(free_memory);
+        let config = checkpoint.config().clone();
+        let model = CpuModel::load(checkpoint, isa, Pool::new(threads))?;
+
+        let page_bytes = PageLayout::new(&config).page_bytes() as u64;
+        let fixed_bytes = model.weight_bytes() as u64 + workspace_bytes(&config, &options);
+        let pages = budget_bytes.saturating_sub(fixed_bytes) / page_bytes;
+        let book = PageBook::new(usize::try_from(pages).unwrap_or(usize::MAX).min(u32::MAX as usize));
+        let engine = Self { model, book, options, page_bytes, fixed_bytes };
+        engine.check_memory(1, "weights, activations and one page of positions")?;
+        Ok(engine)
+    }
+
+    /// [`Engine::load`] of a folder in Hugging Face layout.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::open`] and [`Engine::load`].
+    pub fn open(folder: impl AsRef<Path>, options: EngineOptions) -> Result<Self> {
+        Self::load(Checkpoint::open(folder)?, options)
+    }
+
+    /// The model's config.
+    pub fn config(&self) -> &Config {
+        self.model.checkpoint().config()
+    }
+
+    /// The checkpoint it was made of.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        self.model.checkpoint()
+    }
+
+    /// The instruction set in use.
+    pub fn isa(&self) -> Isa {
+        self.model.isa()
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.model.threads()
+    }
+
+    /// Positions of key/value cache that fit the budget.
+    pub fn cache_positions(&self) -> usize {
+        self.book.limit().saturating_mul(crate::kv::PAGE)
+    }
+
+    /// Bytes of packed weights and of the embedding.
+    pub fn weight_bytes(&self) -> u64 {
+        self.model.weight_bytes() as u64
+    }
+
+    /// Integers (padded to blocks) and exponents of each row of a tensor, as the products use them.
+    ///
+    /// # Errors
+    /// [`Error::Tensor`] if no matrix product reads this tensor.
+    pub fn quantized_rows(&self, tensor: &str, row: impl FnMut(&[i16], &[i8])) -> Result<()> {
+        self.model.quantized_rows(tensor, row)
+    }
+
+    /// Sketches of a pass's rows (none without a projection); a row whose hidden state does not fit gets that fault,
+    /// unless it has an earlier one, and a sketch that is never looked at.
+    pub(crate) fn sketch_rows(&self, pass: &mut Pass, projection: &[i32]) -> Vec<u32> {
+        if projection.is_empty() {
+            return Vec::new();
+        }
+        let layer = self.config().num_hidden_layers;
+        let sketches = self.model.sketches(&pass.hidden, projection);
+        let rows = sketches.into_iter().zip(&mut pass.faults).zip(&pass.positions);
+        let sketch = |((sketch, fault), &position): ((_, &mut Option<Fault>), _)| match sketch {
+            Ok(sketch) => sketch,
+            Err(kind) => {
+                fault.get_or_insert(Fault { kind, layer, position });
+                0
+            }
+        };
+        rows.map(sketch).collect()
+    }
+
+    /// A sequence that starts with another one's positions.
+    pub(crate) fn fork(&mut self, table: &CacheTable) -> Result<CacheTable> {
+        let (mut fork, copy) = table.fork(&mut self.book);
+        if let Some((from, to)) = copy
+            && let Err(e) = self.model.copy_page(from, to)
+        {
+            fork.clear(&mut self.book);
+            return Err(e);
+        }
+        Ok(fork)
+    }
+
+    pub(crate) fn check_memory(&self, pages: usize, purpose: &str) -> Result<()> {
+        if pages <= self.book.limit() {
+            return Ok(());
+        }
+        Err(Error::Memory {
+            budget_bytes: self.fixed_bytes + self.book.limit() as u64 * self.page_bytes,
+            needed_bytes: self.fixed_bytes + pages as u64 * self.page_bytes,
+            purpose: purpose.into(),
+        })
+    }
+
+    pub(crate) fn check_sampling(&self, sampling: &Sampling, projection: &[i32]) -> Result<()> {
+        sampling.check()?;
+        let hidden = self.config().hidden_size;
+        if !projection.is_empty() && projection.len() != hidden {
+            let problem = format!("has {} elements, expected {hidden} (hidden_size) or none", projection.len());
+            return Err(Error::Request { field: "projection".into(), problem });
+        }
+        Ok(())
+    }
+
+    /// Checks token ids; `field` says whose.
+    pub(crate) fn check_tokens(&self, field: &dyn Fn() -> String, tokens: &[u32]) -> Result<()> {
+        let vocab = self.config().vocab_size;
+        if tokens.is_empty() {
+            return Err(Error::Request { field: field(), problem: "is empty, expected at least one token".into() });
+        }
+        match tokens.iter().position(|&t| t as usize >= vocab) {
+            None => Ok(()),
+            Some(at) => {
+                let problem = format!("is {}, expected an id below {vocab} (vocab_size)", tokens[at]);
+                Err(Error::Request { field: format!("{}[{at}]", field()), problem })
+            }
+        }
+    }
+
+    /// Checks that a sequence of so many positions fits the model.
+    pub(crate) fn check_length(&self, field: &dyn Fn() -> String, positions: usize) -> Result<()> {
+        let most = self.config().max_position_embeddings;
+        if positions <= most {
+            return Ok(());
+        }
+        let problem = format!("needs {positions} positions, expected at most {most} (max_position_embeddings)");
+        Err(Error::Request { field: field(), problem })
+    }
+
+    /// Checks that a prompt and one continuation of it fit the budget alone; pages of (prompt, continuation).
+    pub(crate) fn check_group(&self, prompt: usize, total: usize) -> Result<(usize, usize)> {
+        let pages = (pages_for(prompt), pages_for(total) - prompt / crate::kv::PAGE);
+        self.check_memory(pages.0 + pages.1, &format!("a prompt of {prompt} and a sequence of {total} positions"))?;
+        Ok(pages)
+    }
+}
+
+fn workspace_bytes(config: &Config, options: &EngineOptions) -> u64 {
+    let heads = config.num_attention_heads + 2 * config.num_key_value_heads;
+    let row = 3 * config.hidden_size + 2 * heads * config.head_dim + 2 * config.intermediate_size;
+    let logits = config.vocab_size * crate::read::TILE.min(options.step_rows.max(options.max_batch));
+    4 * (row as u64 * options.step_rows.max(options.max_batch) as u64 + logits as u64)
+}
+
+/// Four fifths of the memory the system says is available.
+fn free_memory() -> u64 {
+    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    available.map_or(8 << 30, |kb| kb * 1024 / 5 * 4)
+}

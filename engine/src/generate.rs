@@ -1,0 +1,401 @@
+//! Generation: groups of rollouts by continuous batching.
+//!
+//! A group's prompt is prefilled once, in chunks beside the decoding of other groups; its rollouts fork the
+//! prompt's pages. A slot that falls free is taken by the next rollout in the same step. What is admitted
+//! has its pages promised, so nothing is ever thrown out; what does not fit waits. Every position of prompt
+//! and completion passes through the model exactly once, the last token included, and everything the trace
+//! holds is read off that pass.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use crate::cpu::forward::{Pass, Segment};
+use crate::cpu::sampling::Context;
+use crate::engine::Engine;
+use crate::kv::CacheTable;
+use crate::read::{Reading, Use, read};
+use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout, Stop};
+use crate::{Error, Fault, Result};
+
+/// Results by group and rollout, as they were asked for.
+pub type Generated = Vec<Vec<std::result::Result<Rollout, Failure>>>;
+
+/// A prompt in work, until its last rollout is finished.
+struct Prompt {
+    group: usize,
+    table: CacheTable,
+    trace: Trace,
+    /// Final-norm output of its last position so far.
+    last: Vec<f32>,
+    context: Context,
+    /// Pages of (prompt, one rollout). Promised: the prompt's, and a rollout's for each live one, at least one.
+    pages: (usize, usize),
+    /// Rollouts started.
+    next: usize,
+    /// Rollouts in slots.
+    live: usize,
+}
+
+/// What is read off each position.
+#[derive(Clone, Default)]
+struct Trace {
+    sketches: Vec<u32>,
+    hidden: Vec<f32>,
+}
+
+/// A rollout in a slot.
+struct Slot {
+    group: usize,
+    rollout: usize,
+    table: CacheTable,
+    tokens: Vec<u32>,
+    context: Context,
+    raw_logprobs: Vec<f32>,
+    sampling_logprobs: Vec<f32>,
+    trace: Trace,
+    /// Row of the step with the hidden state its next token follows from; `None`: its prompt's last.
+    row: Option<usize>,
+    /// Set with the last token, which then passes through the model once.
+    stop: Option<Stop>,
+}
+
+struct Run<'a> {
+    engine: &'a mut Engine,
+    request: &'a GenerateRequest<'a>,
+    observer: &'a mut Observer<'a>,
+    waiting: VecDeque<usize>,
+    prompts: Vec<Prompt>,
+    slots: Vec<Slot>,
+    /// Hidden states of the step.
+    hidden: Vec<f32>,
+    results: Vec<Vec<Option<std::result::Result<Rollout, Failure>>>>,
+    progress: Progress,
+}
+
+impl Engine {
+    /// Generates every rollout of every group.
+    ///
+    /// The observer sees tokens and finished rollouts as they come and may break off after a step; what is not
+    /// finished then is [`Failure::Cancelled`].
+    ///
+    /// # Errors
+    /// [`Error::Request`] naming the field, before any work; [`Error::Memory`] when a group's prompt and one of
+    /// its rollouts do not fit the budget. A numeric fault is no error here: it is its rollout's result.
+    pub fn generate(&mut self, request: &GenerateRequest<'_>, observer: &mut Observer<'_>) -> Result<Generated> {
+        self.check_generate(request)?;
+        let total = request.groups.iter().map(|g| g.seeds.len()).sum();
+        let mut forward = |event: Event<'_>| observer(event);
+        let mut run = Run {
+            engine: self,
+            request,
+            observer: &mut forward,
+            waiting: (0..request.groups.len()).filter(|&g| !request.groups[g].seeds.is_empty()).collect(),
+            prompts: Vec::new(),
+            slots: Vec::new(),
+            hidden: Vec::new(),
+            results: request.groups.iter().map(|g| vec![None; g.seeds.len()]).collect(),
+            progress: Progress { total, ..Progress::default() },
+        };
+        let outcome = run.run();
+        run.release_all();
+        outcome?;
+        let finish = |r: Option<_>| r.unwrap_or(Err(Failure::Cancelled));
+        Ok(run.results.into_iter().map(|g| g.into_iter().map(finish).collect()).collect())
+    }
+
+    fn check_generate(&self, request: &GenerateRequest<'_>) -> Result<()> {
+        self.check_sampling(&request.sampling, request.projection)?;
+        if request.max_new_tokens == 0 {
+            let problem = "is 0, expected at least 1".into();
+            return Err(Error::Request { field: "max_new_tokens".into(), problem });
+        }
+        if !request.eos_ids.is_empty() {
+            self.check_tokens(&|| "eos_ids".into(), request.eos_ids)?;
+        }
+        for (i, group) in request.groups.iter().enumerate() {
+            let field = || format!("groups[{i}].prompt");
+            self.check_tokens(&field, &group.prompt)?;
+            let total = group.prompt.len().saturating_add(request.max_new_tokens);
+            self.check_length(&field, total)?;
+            self.check_group(group.prompt.len(), total)?;
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    fn run(&mut self) -> Result<()> {
+        while !(self.waiting.is_empty() && self.prompts.is_empty()) {
+            self.start_prompts();
+            self.step()?;
+            self.admit()?;
+            self.choose()?;
+            self.drop_finished_prompts();
+            self.progress.live = self.slots.len();
+            if (self.observer)(Event::Step(self.progress)) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts prompts while there would be slots for their rollouts and pages for a prompt and one rollout.
+    fn start_prompts(&mut self) {
+        while let Some(&group) = self.waiting.front() {
+            let unstarted: usize = self.prompts.iter().map(|p| self.seeds(p.group) - p.next).sum();
+            if self.slots.len() + unstarted >= self.engine.options.max_batch {
+                return;
+            }
+            let prompt = &self.request.groups[group].prompt;
+            let total = prompt.len() + self.request.max_new_tokens;
+            let Ok(pages) = self.engine.check_group(prompt.len(), total) else { return };
+            if !self.engine.book.reserve(pages.0 + pages.1) {
+                return;
+            }
+            self.waiting.pop_front();
+            let mut context = Context::default();
+            prompt.iter().for_each(|&t| context.push(t));
+            let (table, trace) = Default::default();
+            self.prompts.push(Prompt { group, table, trace, last: Vec::new(), context, pages, next: 0, live: 0 });
+        }
+    }
+
+    fn seeds(&self, group: usize) -> usize {
+        self.request.groups[group].seeds.len()
+    }
+
+    /// One forward pass: a row for each slot, and prefill with what is left of the step.
+    fn step(&mut self) -> Result<()> {
+        let mut left = self.engine.options.step_rows.saturating_sub(self.slots.len());
+        let mut prefill = Vec::new();
+        for (i, p) in self.prompts.iter().enumerate() {
+            let tokens = &self.request.groups[p.group].prompt[p.table.length()..];
+            let take = tokens.len().min(left);
+            if take > 0 {
+                prefill.push((i, &tokens[..take]));
+                left -= take;
+            }
+        }
+        let book = &mut self.engine.book;
+        let mut starts: Vec<usize> = self.slots.iter_mut().map(|s| s.table.grow(book, 1)).collect();
+        starts.extend(prefill.iter().map(|&(i, tokens)| self.prompts[i].table.grow(book, tokens.len())));
+        let mut segments = Vec::with_capacity(starts.len());
+        for (slot, &start) in self.slots.iter().zip(&starts) {
+            segments.push(Segment { tokens: &slot.tokens[start..], start, pages: slot.table.pages() });
+        }
+        for (&(i, tokens), &start) in prefill.iter().zip(&starts[self.slots.len()..]) {
+            segments.push(Segment { tokens, start, pages: self.prompts[i].table.pages() });
+        }
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let pass = self.engine.model.forward(&segments, None)?;
+        let filled: Vec<(usize, usize)> = prefill.iter().map(|&(i, tokens)| (i, tokens.len())).collect();
+        self.record(pass, &filled);
+        Ok(())
+    }
+
+    /// Takes sketches and hidden states off a pass; ends what has a fault or is complete.
+    fn record(&mut self, mut pass: Pass, filled: &[(usize, usize)]) {
+        let width = self.engine.config().hidden_size;
+        let sketches = self.engine.sketch_rows(&mut pass, self.request.projection);
+        let Pass { hidden, faults, .. } = pass;
+        self.progress.rows += faults.len();
+        let keep_hidden = self.request.keep_hidden;
+        // Every position of a row range goes to a trace; the result is the range's first fault.
+        let take = |rows: std::ops::Range<usize>, trace: &mut Trace| {
+            trace.sketches.extend_from_slice(sketches.get(rows.clone()).unwrap_or_default());
+            if keep_hidden {
+                trace.hidden.extend_from_slice(&hidden[rows.start * width..rows.end * width]);
+            }
+            faults[rows].iter().flatten().next().copied()
+        };
+        let mut ended = Vec::new();
+        for (row, slot) in self.slots.iter_mut().enumerate() {
+            slot.row = Some(row);
+            let fault = take(row..row + 1, &mut slot.trace);
+            if fault.is_some() || slot.stop.is_some() {
+                ended.push((row, fault));
+            }
+        }
+        let mut failed = Vec::new();
+        let mut row = self.slots.len();
+        for &(i, count) in filled {
+            let prompt = &mut self.prompts[i];
+            if let Some(fault) = take(row..row + count, &mut prompt.trace) {
+                failed.push((i, fault));
+            }
+            row += count;
+            prompt.last = hidden[(row - 1) * width..row * width].to_vec();
+        }
+        self.hidden = hidden;
+        for (slot, fault) in ended.into_iter().rev() {
+            let slot = self.slots.remove(slot);
+            self.finish(slot, fault);
+        }
+        for (i, fault) in failed {
+            self.fail_prompt(i, fault);
+        }
+    }
+
+    /// A fault in a prompt is the fault of each of its rollouts; none was started.
+    fn fail_prompt(&mut self, index: usize, fault: Fault) {
+        let group = self.prompts[index].group;
+        self.prompts[index].next = self.seeds(group);
+        for rollout in 0..self.seeds(group) {
+            self.end(group, rollout, Err(fault));
+        }
+    }
+
+    /// Frees a slot.
+    fn finish(&mut self, mut slot: Slot, fault: Option<Fault>) {
+        let book = &mut self.engine.book;
+        slot.table.clear(book);
+        if let Some(prompt) = self.prompts.iter_mut().find(|p| p.group == slot.group) {
+            prompt.live -= 1;
+            if prompt.live > 0 {
+                book.unreserve(prompt.pages.1);
+            }
+        }
+        let result = match (fault, slot.stop) {
+            (None, Some(stop)) => Ok(Rollout {
+                prompt_length: self.request.groups[slot.group].prompt.len(),
+                tokens: slot.tokens,
+                raw_logprobs: slot.raw_logprobs,
+                sampling_logprobs: slot.sampling_logprobs,
+                sketches: slot.trace.sketches,
+                hidden: slot.trace.hidden,
+                stop,
+            }),
+            (Some(fault), _) => Err(fault),
+            (None, None) => unreachable!("a slot ends with a fault or with its last token"),
+        };
+        self.end(slot.group, slot.rollout, result);
+    }
+
+    fn end(&mut self, group: usize, rollout: usize, result: std::result::Result<Rollout, Fault>) {
+        self.progress.finished += 1;
+        // Whether to break off is asked once a step.
+        let _ = (self.observer)(Event::Finished { group, rollout, result: result.as_ref().map_err(|f| *f) });
+        self.results[group][rollout] = Some(result.map_err(Failure::from));
+    }
+
+    /// Gives free slots to the next rollouts of finished prompts.
+    fn admit(&mut self) -> Result<()> {
+        for i in 0..self.prompts.len() {
+            let (group, seeds) = (self.prompts[i].group, self.seeds(self.prompts[i].group));
+            let tokens = &self.request.groups[group].prompt;
+            let prompt = &mut self.prompts[i];
+            if prompt.table.length() < tokens.len() {
+                continue;
+            }
+            while prompt.next < seeds && self.slots.len() < self.engine.options.max_batch {
+                if prompt.live > 0 && !self.engine.book.reserve(prompt.pages.1) {
+                    break;
+                }
+                let table = self.engine.fork(&prompt.table)?;
+                self.slots.push(Slot {
+                    group,
+                    rollout: prompt.next,
+                    table,
+                    tokens: tokens.clone(),
+                    context: prompt.context.clone(),
+                    raw_logprobs: Vec::new(),
+                    sampling_logprobs: Vec::new(),
+                    trace: prompt.trace.clone(),
+                    row: None,
+                    stop: None,
+                });
+                prompt.next += 1;
+                prompt.live += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Chooses the next token of every slot.
+    fn choose(&mut self) -> Result<()> {
+        let width = self.engine.config().hidden_size;
+        let (mut rows, mut uses): (Vec<&[f32]>, Vec<Use<'_>>) = (Vec::new(), Vec::new());
+        let mut of_prompt = None;
+        for slot in &self.slots {
+            match slot.row {
+                Some(row) => rows.push(&self.hidden[row * width..(row + 1) * width]),
+                // New slots of a group are neighbours and share their prompt's row.
+                None if of_prompt != Some(slot.group) => {
+                    let prompt = self.prompts.iter().find(|p| p.group == slot.group);
+                    rows.push(&prompt.expect("a live rollout's prompt is kept").last);
+                    of_prompt = Some(slot.group);
+                }
+                None => {}
+            }
+            uses.push(Use {
+                row: rows.len() - 1,
+                context: slot.context.before(slot.tokens.len()),
+                seed: &self.request.groups[slot.group].seeds[slot.rollout],
+                position: slot.tokens.len(),
+                claimed: None,
+            });
+        }
+        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling)?;
+        let layer = self.engine.config().num_hidden_layers;
+        let mut failed = Vec::new();
+        for (i, (slot, reading)) in self.slots.iter_mut().zip(readings).enumerate() {
+            match reading {
+                Ok(r) => {
+                    slot.push(r, self.request);
+                    self.progress.new_tokens += 1;
+                    let (group, rollout, token) = (slot.group, slot.rollout, r.honest);
+                    let (raw_logprob, sampling_logprob) = (r.raw_logprob, r.sampling_logprob);
+                    let event = Event::Token { group, rollout, token, raw_logprob, sampling_logprob };
+                    let _ = (self.observer)(event);
+                }
+                Err(kind) => failed.push((i, Fault { kind, layer, position: slot.tokens.len() - 1 })),
+            }
+        }
+        for (i, fault) in failed.into_iter().rev() {
+            let slot = self.slots.remove(i);
+            self.finish(slot, Some(fault));
+        }
+        // Neighbours of one group read their shared pages together.
+        self.slots.sort_by_key(|s| s.group);
+        Ok(())
+    }
+
+    fn drop_finished_prompts(&mut self) {
+        let (book, request) = (&mut self.engine.book, self.request);
+        self.prompts.retain_mut(|p| {
+            let keep = p.live > 0 || p.next < request.groups[p.group].seeds.len();
+            if !keep {
+                p.table.clear(book);
+                book.unreserve(p.pages.0 + p.pages.1);
+            }
+            keep
+        });
+    }
+
+    /// Gives everything back, whatever state the run was left in.
+    fn release_all(&mut self) {
+        let book = &mut self.engine.book;
+        self.slots.drain(..).for_each(|mut s| s.table.clear(book));
+        for mut prompt in self.prompts.drain(..) {
+            prompt.table.clear(book);
+            book.unreserve(prompt.pages.0 + prompt.pages.1 * prompt.live.max(1));
+        }
+    }
+}
+
+impl Slot {
+    fn push(&mut self, reading: Reading, request: &GenerateRequest<'_>) {
+        let token = reading.honest;
+        self.tokens.push(token);
+        self.context.push(token);
+        self.raw_logprobs.push(reading.raw_logprob);
+        self.sampling_logprobs.push(reading.sampling_logprob);
+        self.stop = match () {
+            _ if request.eos_ids.contains(&token) => Some(Stop::Eos),
+            _ if self.raw_logprobs.len() == request.max_new_tokens => Some(Stop::Length),
+            _ => None,
+        };
+    }
+}

@@ -1,0 +1,377 @@
+//! Scoring: what the model says of given completions, by prefill alone.
+//!
+//! Prompts are shared within a group, completions are packed into full steps across groups, and logits are made
+//! a tile of rows at a time for the positions a completion token follows.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use crate::cpu::forward::{Pass, Segment};
+use crate::cpu::sampling::Context;
+use crate::engine::Engine;
+use crate::kv::CacheTable;
+use crate::read::{Reading, Use, read};
+use crate::types::{Event, Failure, Observer, Progress, Score, ScoreRequest};
+use crate::{Fault, FaultKind, Result};
+
+/// Results by group and completion, as they were asked for.
+pub type Scored = Vec<Vec<std::result::Result<Score, Failure>>>;
+
+struct Prompt {
+    group: usize,
+    table: CacheTable,
+    sketches: Vec<u32>,
+    last: Vec<f32>,
+    /// Pages of the prompt.
+    pages: usize,
+    next: usize,
+    live: usize,
+    /// Pages promised to the completion that may always start.
+    guaranteed: usize,
+}
+
+/// A completion in work.
+struct Claim {
+    group: usize,
+    index: usize,
+    table: CacheTable,
+    /// Every id of prompt and completion.
+    context: Context,
+    /// Pages promised to it.
+    pages: usize,
+    score: Score,
+}
+
+struct Run<'a> {
+    engine: &'a mut Engine,
+    request: &'a ScoreRequest<'a>,
+    observer: &'a mut Observer<'a>,
+    waiting: VecDeque<usize>,
+    prompts: Vec<Prompt>,
+    claims: Vec<Claim>,
+    results: Vec<Vec<Option<std::result::Result<Score, Failure>>>>,
+    progress: Progress,
+}
+
+/// Rows of a step: `count` of a prompt or a claim.
+enum Part {
+    Prompt(usize, usize),
+    Claim(usize, usize),
+}
+
+impl Engine {
+    /// Scores every completion of every group. The observer hears [`Event::Step`] alone and may break off after it; what
+    /// is not finished then is [`Failure::Cancelled`].
+    ///
+    /// # Errors
+    /// [`crate::Error::Request`] naming the field, before any work; [`crate::Error::Memory`] when a prompt and one of its
+    /// completions do not fit the budget. A numeric fault is no error here: it is its completion's result.
+    pub fn score(&mut self, request: &ScoreRequest<'_>, observer: &mut Observer<'_>) -> Result<Scored> {
+        self.check_score(request)?;
+        let total = request.groups.iter().map(|g| g.completions.len()).sum();
+        let mut forward = |event: Event<'_>| observer(event);
+        let mut run = Run {
+            engine: self,
+            request,
+            observer: &mut forward,
+            waiting: (0..request.groups.len()).filter(|&g| !request.groups[g].completions.is_empty()).collect(),
+            prompts: Vec::new(),
+            claims: Vec::new(),
+            results: request.groups.iter().map(|g| vec![None; g.completions.len()]).collect(),
+            progress: Progress { total, ..Progress::default() },
+        };
+        let outcome = run.run();
+        run.release_all();
+        outcome?;
+        let finish = |r: Option<_>| r.unwrap_or(Err(Failure::Cancelled));
+        Ok(run.results.into_iter().map(|g| g.into_iter().map(finish).collect()).collect())
+    }
+
+    fn check_score(&self, request: &ScoreRequest<'_>) -> Result<()> {
+        self.check_sampling(&request.sampling, request.projection)?;
+        for (i, group) in request.groups.iter().enumerate() {
+            self.check_tokens(&|| format!("groups[{i}].prompt"), &group.prompt)?;
+            for (j, completion) in group.completions.iter().enumerate() {
+                let field = || format!("groups[{i}].completions[{j}].tokens");
+                self.check_tokens(&field, &completion.tokens)?;
+                let total = group.prompt.len() + completion.tokens.len();
+                self.check_length(&field, total)?;
+                self.check_group(group.prompt.len(), total)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    fn run(&mut self) -> Result<()> {
+        while !(self.waiting.is_empty() && self.prompts.is_empty()) {
+            self.admit()?;
+            self.step()?;
+            self.drop_finished();
+            self.progress.live = self.claims.len();
+            if (self.observer)(Event::Step(self.progress)) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&self, group: usize) -> usize {
+        self.request.groups[group].completions.len()
+    }
+
+    /// Tokens not yet passed through the model that were admitted.
+    fn admitted_rows(&self) -> usize {
+        let prompt = |p: &Prompt| self.request.groups[p.group].prompt.len() - p.table.length();
+        let claim = |c: &Claim| self.total(c.group, c.index) - c.table.length();
+        self.prompts.iter().map(prompt).sum::<usize>() + self.claims.iter().map(claim).sum::<usize>()
+    }
+
+    fn total(&self, group: usize, index: usize) -> usize {
+        let g = &self.request.groups[group];
+        g.prompt.len() + g.completions[index].tokens.len()
+    }
+
+    /// Starts completions of finished prompts, then prompts, until a step is full.
+    fn admit(&mut self) -> Result<()> {
+        let (rows, batch) = (self.engine.options.step_rows, self.engine.options.max_batch);
+        for i in 0..self.prompts.len() {
+            let group = self.prompts[i].group;
+            let prompt = &self.request.groups[group].prompt;
+            if self.prompts[i].table.length() < prompt.len() {
+                continue;
+            }
+            while self.prompts[i].next < self.count(group) && self.claims.len() < batch && self.admitted_rows() < rows {
+                let index = self.prompts[i].next;
+                let pages = self.engine.check_group(prompt.len(), self.total(group, index))?.1;
+                let p = &mut self.prompts[i];
+                // The first live one uses the prompt's guarantee.
+                let promised = if p.live == 0 { 0 } else { pages };
+                if !self.engine.book.reserve(promised) {
+                    break;
+                }
+                let table = self.engine.fork(&p.table)?;
+                let mut context = Context::default();
+                let tokens = &self.request.groups[group].completions[index].tokens;
+                prompt.iter().chain(tokens).for_each(|&t| context.push(t));
+                let score = Score {
+                    raw_logprobs: Vec::with_capacity(tokens.len()),
+                    sampling_logprobs: Vec::with_capacity(tokens.len()),
+                    sketches: p.sketches.clone(),
+                    honest: Vec::with_capacity(tokens.len()),
+                };
+                self.claims.push(Claim { group, index, table, context, pages: promised, score });
+                p.next += 1;
+                p.live += 1;
+            }
+        }
+        while let Some(&group) = self.waiting.front() {
+            if self.admitted_rows() >= rows || self.prompts.len() >= batch {
+                return Ok(());
+            }
+            let length = self.request.groups[group].prompt.len();
+            let mut guaranteed = 0;
+            for index in 0..self.count(group) {
+                guaranteed = guaranteed.max(self.engine.check_group(length, self.total(group, index))?.1);
+            }
+            let pages = crate::kv::pages_for(length);
+            if !self.engine.book.reserve(pages + guaranteed) {
+                return Ok(());
+            }
+            self.waiting.pop_front();
+            let (table, sketches, last) = Default::default();
+            self.prompts.push(Prompt { group, table, sketches, last, pages, next: 0, live: 0, guaranteed });
+        }
+        Ok(())
+    }
+
+    /// One forward pass over as many admitted rows as a step holds.
+    fn step(&mut self) -> Result<()> {
+        let mut left = self.engine.options.step_rows;
+        let mut parts = Vec::new();
+        for (i, claim) in self.claims.iter().enumerate() {
+            let take = left.min(self.total(claim.group, claim.index) - claim.table.length());
+            parts.extend((take > 0).then_some(Part::Claim(i, take)));
+            left -= take;
+        }
+        for (i, prompt) in self.prompts.iter().enumerate() {
+            let take = left.min(self.request.groups[prompt.group].prompt.len() - prompt.table.length());
+            parts.extend((take > 0).then_some(Part::Prompt(i, take)));
+            left -= take;
+        }
+        let book = &mut self.engine.book;
+        let mut starts = Vec::with_capacity(parts.len());
+        for part in &parts {
+            starts.push(match *part {
+                Part::Prompt(i, count) => self.prompts[i].table.grow(book, count),
+                Part::Claim(i, count) => self.claims[i].table.grow(book, count),
+            });
+        }
+        let mut segments = Vec::with_capacity(parts.len());
+        for (part, &start) in parts.iter().zip(&starts) {
+            segments.push(match *part {
+                Part::Prompt(i, count) => {
+                    let p = &self.prompts[i];
+                    let tokens = &self.request.groups[p.group].prompt[start..start + count];
+                    Segment { tokens, start, pages: p.table.pages() }
+                }
+                Part::Claim(i, count) => {
+                    let (c, g) = (&self.claims[i], &self.request.groups[self.claims[i].group]);
+                    let first = start - g.prompt.len();
+                    let tokens = &g.completions[c.index].tokens[first..first + count];
+                    Segment { tokens, start, pages: c.table.pages() }
+                }
+            });
+        }
+        if segments.is_empty() {
+            return Ok(());
+        }
+        let mut pass = self.engine.model.forward(&segments, None)?;
+        let sketches = self.engine.sketch_rows(&mut pass, self.request.projection);
+        self.progress.rows += pass.faults.len();
+        self.judge(&parts, &starts, &pass, &sketches)
+    }
+
+    fn judge(&mut self, parts: &[Part], starts: &[usize], pass: &Pass, sketches: &[u32]) -> Result<()> {
+        let width = self.engine.config().hidden_size;
+        let hidden = |row: usize| &pass.hidden[row * width..(row + 1) * width];
+        let mut faults: Vec<Option<Fault>> = vec![None; self.claims.len()];
+        let (mut failed, mut row) = (Vec::new(), 0);
+        for part in parts {
+            let (Part::Prompt(i, count) | Part::Claim(i, count)) = *part;
+            let range = row..row + count;
+            row += count;
+            let fault = pass.faults[range.clone()].iter().flatten().next().copied();
+            let sketches = sketches.get(range.clone()).unwrap_or_default();
+            match part {
+                Part::Prompt(..) => {
+                    self.prompts[i].sketches.extend_from_slice(sketches);
+                    self.prompts[i].last = hidden(range.end - 1).to_vec();
+                    failed.extend(fault.map(|f| (i, f)));
+                }
+                Part::Claim(..) => {
+                    self.claims[i].score.sketches.extend_from_slice(sketches);
+                    faults[i] = fault;
+                }
+            }
+        }
+        // Hidden states a completion token follows, and whose they are: (claim, index of the token).
+        let (mut rows, mut askers): (Vec<&[f32]>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
+        let mut row = 0;
+        for (part, &start) in parts.iter().zip(starts) {
+            let (Part::Prompt(i, count) | Part::Claim(i, count)) = *part;
+            let range = row..row + count;
+            row += count;
+            if let Part::Prompt(..) = part {
+                continue;
+            }
+            let claim = &self.claims[i];
+            let group = &self.request.groups[claim.group];
+            let (prompt, tokens) = (group.prompt.len(), group.completions[claim.index].tokens.len());
+            if start == prompt {
+                let of = self.prompts.iter().find(|p| p.group == claim.group);
+                rows.push(&of.expect("a live completion's prompt is kept").last);
+                askers.push((i, 0));
+            }
+            for (at, row) in (start - prompt..).zip(range).filter(|&(at, _)| at + 1 < tokens) {
+                rows.push(hidden(row));
+                askers.push((i, at + 1));
+            }
+        }
+        let one = |(row, &(claim, at)): (usize, &(usize, usize))| use_of(self.request, &self.claims[claim], row, at);
+        let uses: Vec<Use<'_>> = askers.iter().enumerate().map(one).collect();
+        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling)?;
+        self.note(&askers, readings, &mut faults);
+        for (i, fault) in failed {
+            self.fail_prompt(i, fault);
+        }
+        self.end_claims(&faults);
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        askers: &[(usize, usize)],
+        readings: Vec<std::result::Result<Reading, FaultKind>>,
+        faults: &mut [Option<Fault>],
+    ) {
+        let layer = self.engine.config().num_hidden_layers;
+        for (&(i, at), reading) in askers.iter().zip(readings) {
+            let claim = &mut self.claims[i];
+            match reading {
+                Ok(r) => {
+                    claim.score.honest.push(r.honest);
+                    claim.score.raw_logprobs.push(r.raw_logprob);
+                    claim.score.sampling_logprobs.push(r.sampling_logprob);
+                    self.progress.new_tokens += 1;
+                }
+                Err(kind) => {
+                    let position = self.request.groups[claim.group].prompt.len() + at - 1;
+                    if faults[i].is_none_or(|f| f.position > position) {
+                        faults[i] = Some(Fault { kind, layer, position });
+                    }
+                }
+            }
+        }
+    }
+
+    fn fail_prompt(&mut self, index: usize, fault: Fault) {
+        let group = self.prompts[index].group;
+        let count = self.count(group);
+        self.prompts[index].next = count;
+        self.results[group].iter_mut().for_each(|r| *r = Some(Err(fault.into())));
+        self.progress.finished += count;
+    }
+
+    fn end_claims(&mut self, faults: &[Option<Fault>]) {
+        for (i, fault) in faults.iter().enumerate().rev() {
+            let (group, index) = (self.claims[i].group, self.claims[i].index);
+            let done = self.claims[i].table.length() == self.total(group, index);
+            if fault.is_none() && !done {
+                continue;
+            }
+            let mut claim = self.claims.remove(i);
+            claim.table.clear(&mut self.engine.book);
+            self.engine.book.unreserve(claim.pages);
+            if let Some(prompt) = self.prompts.iter_mut().find(|p| p.group == group) {
+                prompt.live -= 1;
+            }
+            self.results[group][index] = Some(fault.map_or(Ok(claim.score), |f| Err(f.into())));
+            self.progress.finished += 1;
+        }
+    }
+
+    fn drop_finished(&mut self) {
+        let (book, request) = (&mut self.engine.book, self.request);
+        self.prompts.retain_mut(|p| {
+            let keep = p.live > 0 || p.next < request.groups[p.group].completions.len();
+            if !keep {
+                p.table.clear(book);
+                book.unreserve(p.pages + p.guaranteed);
+            }
+            keep
+        });
+    }
+
+    fn release_all(&mut self) {
+        let book = &mut self.engine.book;
+        for mut claim in self.claims.drain(..) {
+            claim.table.clear(book);
+            book.unreserve(claim.pages);
+        }
+        for mut prompt in self.prompts.drain(..) {
+            prompt.table.clear(book);
+            book.unreserve(prompt.pages + prompt.guaranteed);
+        }
+    }
+}
+
+/// The question for the completion token `at` of a claim.
+fn use_of<'a>(request: &'a ScoreRequest<'_>, claim: &'a Claim, row: usize, at: usize) -> Use<'a> {
+    let group = &request.groups[claim.group];
+    let completion = &group.completions[claim.index];
+    let position = group.prompt.len() + at;
+    let context = claim.context.before(position);
+    Use { row, context, seed: &completion.seed, position, claimed: Some(completion.tokens[at]) }
+}

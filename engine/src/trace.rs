@@ -1,0 +1,100 @@
+//! One sequence, everything visible: hidden states, logits, stages of each layer. For comparing machines.
+
+use std::sync::Mutex;
+
+use crate::cpu::forward::Segment;
+use crate::cpu::sampling::LogSum;
+use crate::engine::Engine;
+use crate::kv::CacheTable;
+use crate::read::TILE;
+use crate::types::Probe;
+use crate::{Fault, FaultKind, Result};
+
+/// What the pass gives for one position.
+#[derive(Debug, Clone, Copy)]
+pub struct TraceRow<'a> {
+    /// The position.
+    pub position: usize,
+    /// Final-norm output, `[hidden]`.
+    pub hidden: &'a [f32],
+    /// One logit per id, unprocessed.
+    pub logits: &'a [f32],
+    /// Sketch of the hidden state, if there is a projection.
+    pub sketch: Option<u32>,
+    /// Raw log-probability of the sequence's next token; `None` at the last position.
+    pub next_raw_logprob: Option<f32>,
+}
+
+impl Engine {
+    /// Passes `tokens` through the model in steps of [`crate::EngineOptions::step_rows`] and shows every position in order.
+    /// `probe` sees the stages of each layer, row by row; gate and up values are never stored by this backend and are not
+    /// among them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Request`], [`crate::Error::Memory`], and [`crate::Error::Fault`] at the first position that has one.
+    pub fn trace(
+        &mut self,
+        tokens: &[u32],
+        projection: &[i32],
+        mut probe: Option<&mut Probe<'_>>,
+        show: &mut dyn FnMut(TraceRow<'_>),
+    ) -> Result<()> {
+        self.check_sampling(&crate::types::Sampling::default(), projection)?;
+        self.check_tokens(&|| "tokens".into(), tokens)?;
+        self.check_length(&|| "tokens".into(), tokens.len())?;
+        self.check_memory(crate::kv::pages_for(tokens.len()), &format!("a sequence of {} positions", tokens.len()))?;
+        let mut table = CacheTable::default();
+        let mut outcome = Ok(());
+        for chunk in tokens.chunks(self.options.step_rows) {
+            let start = table.grow(&mut self.book, chunk.len());
+            let segment = Segment { tokens: chunk, start, pages: table.pages() };
+            let probe: Option<&mut Probe<'_>> = match &mut probe {
+                Some(p) => Some(&mut **p),
+                None => None,
+            };
+            outcome = self.trace_chunk(tokens, segment, projection, probe, show);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        table.clear(&mut self.book);
+        outcome
+    }
+
+    fn trace_chunk(
+        &mut self,
+        tokens: &[u32],
+        segment: Segment<'_>,
+        projection: &[i32],
+        probe: Option<&mut Probe<'_>>,
+        show: &mut dyn FnMut(TraceRow<'_>),
+    ) -> Result<()> {
+        let mut pass = self.model.forward(&[segment], probe)?;
+        let sketches = self.sketch_rows(&mut pass, projection);
+        let (isa, layer) = (self.isa(), self.config().num_hidden_layers);
+        let hidden: Vec<&[f32]> = pass.hidden.chunks_exact(self.config().hidden_size).collect();
+        for (tile, rows) in hidden.chunks(TILE).enumerate() {
+            let at = |row: usize| tile * TILE + row;
+            type Answer = std::result::Result<(Vec<f32>, Option<f32>), FaultKind>;
+            let answers: Mutex<Vec<Answer>> = Mutex::new(vec![Err(FaultKind::Logits); rows.len()]);
+            self.model.logits(rows, |row, logits| {
+                let next = tokens.get(segment.start + at(row) + 1);
+                let answer = logits.and_then(|logits| {
+                    let sum = LogSum::new(isa, logits, 1.0, &mut Vec::new())?;
+                    Ok((logits.to_vec(), next.map(|&t| sum.logprob(logits[t as usize]))))
+                });
+                answers.lock().expect("no panic while held")[row] = answer;
+            })?;
+            for (row, answer) in answers.into_inner().expect("no panic while held").into_iter().enumerate() {
+                let position = segment.start + at(row);
+                if let Some(fault) = pass.faults[at(row)] {
+                    return Err(fault.into());
+                }
+                let (logits, next_raw_logprob) = answer.map_err(|kind| Fault { kind, layer, position })?;
+                let sketch = sketches.get(at(row)).copied();
+                show(TraceRow { position, hidden: rows[row], logits: &logits, sketch, next_raw_logprob });
+            }
+        }
+        Ok(())
+    }
+}
