@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const SINGLE: &str = "model.safetensors";
 pub(crate) const INDEX: &str = "model.safetensors.index.json";
 /// The largest index that is read, in bytes (a 32B model's has 0.06 MB).
-const INDEX_LIMIT_BYTES: usize = 16 << 20;
+pub(crate) const INDEX_LIMIT_BYTES: usize = 16 << 20;
 const MAX_SHARDS: usize = 1024;
 
 /// Tensor name to file name.

@@ -34,7 +34,13 @@ use crate::{Error, Result};
 pub use expected::{TensorSpec, tensor_specs};
 pub use view::{Dtype, TensorView, WEIGHT_MAGNITUDE_LIMIT};
 
-use files::{WeightMap, read_optional, read_required};
+#[cfg(feature = "hub")]
+pub(crate) use files::read_required;
+pub(crate) use files::{INDEX, INDEX_LIMIT_BYTES, parse_index, read_optional};
+
+use files::WeightMap;
+#[cfg(not(feature = "hub"))]
+use files::read_required;
 use shard::{Shard, Storage};
 
 /// The largest `tokenizer.json` that is read, in bytes (Qwen3's has 11 MB).

@@ -11,7 +11,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use half::{bf16, f16};
+use half::f16;
 use serde_json::{Map, Value, json};
 
 use super::{Checkpoint, Dtype, TensorSpec, tensor_specs};
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 /// The smallest vocabulary that the byte-level tokenizer fits: 256 bytes and three specials.
 pub const MIN_TOKENIZER_VOCAB: usize = 259;
-/// The size at which [`write`] begins a new file, in bytes, as Hugging Face does.
+/// The size at which [`write()`] begins a new file, in bytes, as Hugging Face does.
 pub const SHARD_BYTES: u64 = 5_000_000_000;
 
 /// The shape of a model.
@@ -39,7 +39,7 @@ pub struct Shape {
     pub head_dim: usize,
     /// Width inside the MLP.
     pub intermediate: usize,
-    /// Vocabulary; [`write`] needs at least [`MIN_TOKENIZER_VOCAB`].
+    /// Vocabulary; [`write()`] needs at least [`MIN_TOKENIZER_VOCAB`].
     pub vocab: usize,
     /// Whether the head is the embedding.
     pub tied: bool,
@@ -199,11 +199,11 @@ pub fn write(shape: &Shape, seed: u64, dir: &Path) -> Result<()> {
     write_sharded(shape, seed, dir, SHARD_BYTES)
 }
 
-/// [`write`] with files of at most `shard_bytes` of data, or of one tensor if that is larger; one
+/// [`write()`] with files of at most `shard_bytes` of data, or of one tensor if that is larger; one
 /// file without an index if all fits. The weights do not depend on it.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_sharded(shape: &Shape, seed: u64, dir: &Path, shard_bytes: u64) -> Result<()> {
     let config = Config::parse(&shape.config_json())?;
     if shape.vocab < MIN_TOKENIZER_VOCAB {
@@ -311,22 +311,45 @@ fn write_tensor(out: &mut impl Write, shape: &Shape, stream: u64, spec: &TensorS
     } else {
         (0.0, 0.02)
     };
-    let count = spec.shape.iter().product::<usize>() as u64;
-    let mut buffer = Vec::with_capacity(4 << 14);
-    let mut next = 0;
-    while next < count {
-        let end = count.min(next + (1 << 14));
-        buffer.clear();
-        let values = (next..end).map(|i| mean + std * normal(stream, i));
-        match shape.dtype {
-            Dtype::Bf16 => values.for_each(|x| buffer.extend(bf16::from_f32(x).to_le_bytes())),
-            Dtype::F16 => values.for_each(|x| buffer.extend(f16::from_f32(x).to_le_bytes())),
-            Dtype::F32 => values.for_each(|x| buffer.extend(x.to_le_bytes())),
+    let count = spec.shape.iter().product::<usize>();
+    let mut values = [0f32; BLOCK];
+    let mut bytes = [0u8; 4 * BLOCK];
+    for start in (0..count).step_by(BLOCK) {
+        let values = &mut values[..BLOCK.min(count - start)];
+        for (i, x) in (start as u64..).zip(values.iter_mut()) {
+            *x = mean + std * normal(stream, i);
         }
-        out.write_all(&buffer)?;
-        next = end;
+        let bytes = &mut bytes[..values.len() * shape.dtype.size_bytes()];
+        narrow(shape.dtype, values, bytes);
+        out.write_all(bytes)?;
     }
     Ok(())
+}
+
+/// Weights made at a time.
+const BLOCK: usize = 4096;
+
+fn narrow(dtype: Dtype, values: &[f32], bytes: &mut [u8]) {
+    match dtype {
+        Dtype::Bf16 => {
+            for (x, b) in values.iter().zip(bytes.as_chunks_mut::<2>().0) {
+                // Round to nearest even; no value is NaN or near overflow.
+                let bits = x.to_bits();
+                let rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+                *b = (rounded as u16).to_le_bytes();
+            }
+        }
+        Dtype::F16 => {
+            for (x, b) in values.iter().zip(bytes.as_chunks_mut::<2>().0) {
+                *b = f16::from_f32(*x).to_le_bytes();
+            }
+        }
+        Dtype::F32 => {
+            for (x, b) in values.iter().zip(bytes.as_chunks_mut::<4>().0) {
+                *b = x.to_le_bytes();
+            }
+        }
+    }
 }
 
 /// Draw `index` of a stream: the sum of four 16-bit uniforms, mean 0 and variance 1.
