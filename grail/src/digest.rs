@@ -198,7 +198,10 @@ mod tests {
             },
         ];
         for other in altered {
-            assert_ne!(digest(&[base.clone()], true), digest(&[other], true));
+            assert_ne!(
+                digest(std::slice::from_ref(&base), true),
+                digest(&[other], true)
+            );
         }
     }
 }
