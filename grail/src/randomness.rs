@@ -129,10 +129,10 @@ mod tests {
 
         #[test]
         fn any_time_gives_a_round_or_an_error(genesis: u64, period: u64, timestamp: u64, delay: u64) {
-            if let Ok(schedule) = BeaconSchedule::new(genesis, period) {
-                if let Ok(round) = schedule.round_of_block(timestamp, delay) {
-                    let _ = schedule.time_of_round(round);
-                }
+            let round = BeaconSchedule::new(genesis, period)
+                .and_then(|schedule| Ok((schedule, schedule.round_of_block(timestamp, delay)?)));
+            if let Ok((schedule, round)) = round {
+                let _ = schedule.time_of_round(round);
             }
         }
     }
