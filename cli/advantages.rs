@@ -14,9 +14,7 @@ pub fn advantages(rewards: &[f64]) -> Vec<f64> {
 }
 
 fn mean_of_squares(rewards: &[f64], mean_reward: f64) -> f64 {
-    let squares = rewards
-        .iter()
-        .map(|r| (r - mean_reward) * (r - mean_reward));
+    let squares = rewards.iter().map(|r| (r - mean_reward) * (r - mean_reward));
     mean(squares, rewards.len())
 }
 

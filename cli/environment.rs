@@ -60,11 +60,7 @@ impl Reward {
     #[must_use]
     pub fn new(components: &[Component], values: Vec<f64>, success: bool) -> Self {
         let total = weighted_sum(components, values.iter().copied());
-        Self {
-            values,
-            total,
-            success,
-        }
+        Self { values, total, success }
     }
 }
 
@@ -79,10 +75,5 @@ pub fn bounds(components: &[Component]) -> (f64, f64) {
 
 /// Left to right from 0.0: the sum is compared bit for bit.
 fn weighted_sum(components: &[Component], values: impl Iterator<Item = f64>) -> f64 {
-    components
-        .iter()
-        .zip(values)
-        .fold(0.0, |sum, (component, value)| {
-            sum + component.weight * value
-        })
+    components.iter().zip(values).fold(0.0, |sum, (component, value)| sum + component.weight * value)
 }

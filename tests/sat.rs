@@ -22,11 +22,7 @@ fn every_vector_holds() {
 
 /// A value of each list, and what it is replaced by.
 const ALTERED: &[(&str, &str, &str)] = &[
-    (
-        "advantages.json",
-        "/cases/1/advantages/0",
-        "0.57735026918962",
-    ),
+    ("advantages.json", "/cases/1/advantages/0", "0.57735026918962"),
     ("exact/protocol.json", "/problems/0/clauses/0/0", "7"),
     (
         "exact/protocol.json",
@@ -35,26 +31,14 @@ const ALTERED: &[(&str, &str, &str)] = &[
     ),
     ("exact/protocol.json", "/scoring_work/0/u/0", "546.0"),
     ("exact/protocol.json", "/scoring_work/0/weights/1", "0.0128"),
-    (
-        "exact/protocol.json",
-        "/scoring_work/4/windows/1/11",
-        "\"void\"",
-    ),
+    ("exact/protocol.json", "/scoring_work/4/windows/1/11", "\"void\""),
     ("exact/protocol.json", "/counts/scoring_work", "12"),
     ("sat.json", "/system_prompt", "\"You are\""),
     ("sat.json", "/cases/3/clauses/0/0", "9"),
     ("sat.json", "/cases/0/rendered", "\"\""),
     ("sat.json", "/out_of_range_difficulty/0/difficulty", "0.2"),
-    (
-        "sat.json",
-        "/difficulty_by_inference_count/5/difficulty",
-        "0.36",
-    ),
-    (
-        "sat.json",
-        "/system_message_template_cases/0/add_generation_prompt",
-        "false",
-    ),
+    ("sat.json", "/difficulty_by_inference_count/5/difficulty", "0.36"),
+    ("sat.json", "/system_message_template_cases/0/add_generation_prompt", "false"),
     ("sat_check.json", "/cases/0/solves", "false"),
     ("sat_rewards.json", "/weights/0", "2.0"),
     ("sat_rewards.json", "/cases/25/parsed/has_answer", "false"),
@@ -78,9 +62,7 @@ fn an_altered_vector_does_not_hold() {
         // Other files refer to the instances of this one.
         std::fs::copy(vectors().join("sat.json"), dir.path().join("sat.json")).unwrap();
         let mut file: serde_json::Value = load(&vectors(), name).unwrap();
-        let slot = file
-            .pointer_mut(place)
-            .unwrap_or_else(|| panic!("{name}: no {place}"));
+        let slot = file.pointer_mut(place).unwrap_or_else(|| panic!("{name}: no {place}"));
         *slot = serde_json::from_str(value).unwrap();
         std::fs::write(dir.path().join(name), file.to_string()).unwrap();
         let (_, run) = RUNNERS.iter().find(|r| r.0 == *name).unwrap();
@@ -88,14 +70,8 @@ fn an_altered_vector_does_not_hold() {
             panic!("{name}: {place} altered and not noticed");
         };
         let is_readable = !problem.contains(" at line ");
-        assert!(
-            is_readable,
-            "{name}: {place}: the altered file cannot be read: {problem}"
-        );
+        assert!(is_readable, "{name}: {place}: the altered file cannot be read: {problem}");
     }
     let covered = |name: &str| ALTERED.iter().any(|a| a.0 == name);
-    assert!(
-        RUNNERS.iter().all(|r| covered(r.0)),
-        "a runner without a control"
-    );
+    assert!(RUNNERS.iter().all(|r| covered(r.0)), "a runner without a control");
 }

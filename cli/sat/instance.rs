@@ -46,20 +46,11 @@ impl Instance {
             let variables = random.sample(num_vars, CLAUSE_LENGTH.min(num_vars))?;
             let literal = |v: usize| {
                 let variable = v as i32 + 1;
-                if random.random() < 0.5 {
-                    -variable
-                } else {
-                    variable
-                }
+                if random.random() < 0.5 { -variable } else { variable }
             };
             clauses.push(variables.into_iter().map(literal).collect());
         }
-        Ok(Self {
-            seed_text: seed_text.to_owned(),
-            difficulty,
-            num_vars,
-            clauses,
-        })
+        Ok(Self { seed_text: seed_text.to_owned(), difficulty, num_vars, clauses })
     }
 
     /// The text it was drawn from.
@@ -93,17 +84,13 @@ impl Instance {
             let place = literal.unsigned_abs() as usize - 1;
             assignment.get(place) == Some(&(*literal > 0))
         };
-        self.clauses
-            .iter()
-            .filter(|c| c.iter().any(is_true))
-            .count()
+        self.clauses.iter().filter(|c| c.iter().any(is_true)).count()
     }
 
     /// Whether the assignment has a value for every variable, no more, and satisfies every clause.
     #[must_use]
     pub fn is_solved_by(&self, assignment: &[bool]) -> bool {
-        assignment.len() == self.num_vars
-            && self.satisfied_clauses(assignment) == self.clauses.len()
+        assignment.len() == self.num_vars && self.satisfied_clauses(assignment) == self.clauses.len()
     }
 }
 

@@ -34,22 +34,10 @@ struct Tag {
     name: &'static str,
 }
 
-const OPEN_ANSWER: Tag = Tag {
-    is_closing: false,
-    name: "solution",
-};
-const CLOSE_ANSWER: Tag = Tag {
-    is_closing: true,
-    name: "solution",
-};
-const OPEN_THINKING: Tag = Tag {
-    is_closing: false,
-    name: "start_working_out",
-};
-const CLOSE_THINKING: Tag = Tag {
-    is_closing: false,
-    name: "end_working_out",
-};
+const OPEN_ANSWER: Tag = Tag { is_closing: false, name: "solution" };
+const CLOSE_ANSWER: Tag = Tag { is_closing: true, name: "solution" };
+const OPEN_THINKING: Tag = Tag { is_closing: false, name: "start_working_out" };
+const CLOSE_THINKING: Tag = Tag { is_closing: false, name: "end_working_out" };
 
 impl Answer {
     /// Reads a completion for a problem with `num_vars` variables.
@@ -106,10 +94,7 @@ impl Tag {
     fn all(self, text: &str) -> impl Iterator<Item = Match> + '_ {
         text.match_indices('<').filter_map(move |(start, _)| {
             let rest = self.strip(&text[start + 1..])?;
-            Some(Match {
-                start,
-                end: text.len() - rest.len(),
-            })
+            Some(Match { start, end: text.len() - rest.len() })
         })
     }
 
@@ -142,11 +127,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// Every code point beside the two ASCII ones that CPython 3.11 matches with `re.compile(letter, re.I)`.
-    const PARTNERS: &[(char, &[char])] = &[
-        ('s', &['\u{17f}']),
-        ('i', &['\u{130}', '\u{131}']),
-        ('k', &['\u{212a}']),
-    ];
+    const PARTNERS: &[(char, &[char])] = &[('s', &['\u{17f}']), ('i', &['\u{130}', '\u{131}']), ('k', &['\u{212a}'])];
 
     #[test]
     fn letters_match_exactly_what_cpython_matches() {
@@ -156,9 +137,7 @@ mod tests {
             for (_, partners) in PARTNERS.iter().filter(|p| p.0 == letter) {
                 expected.extend_from_slice(partners);
             }
-            let found: Vec<char> = ('\0'..=char::MAX)
-                .filter(|&c| is_letter(c, letter))
-                .collect();
+            let found: Vec<char> = ('\0'..=char::MAX).filter(|&c| is_letter(c, letter)).collect();
             assert_eq!(found, expected, "{letter}");
         }
     }
@@ -182,13 +161,7 @@ mod tests {
 
     #[test]
     fn tags_of_thinking_count_in_any_order() {
-        assert!(
-            Answer::parse(
-                "<end_working_out>< START_wor\u{212a}\u{131}ng_out\u{1c}>",
-                3
-            )
-            .has_thinking
-        );
+        assert!(Answer::parse("<end_working_out>< START_wor\u{212a}\u{131}ng_out\u{1c}>", 3).has_thinking);
         assert!(!Answer::parse("<end_working_out><start_working_out", 3).has_thinking);
         assert!(!Answer::parse("<end_working_out></start_working_out>", 3).has_thinking);
     }

@@ -4,12 +4,7 @@ use super::{Answer, Instance};
 use crate::environment::{Component, Reward};
 
 const fn component(name: &'static str, weight: f64, low: f64, high: f64) -> Component {
-    Component {
-        name,
-        weight,
-        low,
-        high,
-    }
+    Component { name, weight, low, high }
 }
 
 /// The parts of the reward, in the order they are summed.

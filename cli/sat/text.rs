@@ -35,10 +35,7 @@ pub enum Role {
 #[must_use]
 pub fn problem_text(instance: &Instance) -> String {
     let seed: String = instance.seed_text().chars().take(8).collect();
-    let mut text = format!(
-        "SAT Problem (seed: {seed}...):\nVariables: {}\nClauses:\n",
-        instance.num_vars()
-    );
+    let mut text = format!("SAT Problem (seed: {seed}...):\nVariables: {}\nClauses:\n", instance.num_vars());
     for clause in instance.clauses() {
         let literals: Vec<String> = clause.iter().copied().map(literal).collect();
         writeln!(text, "  ({})", literals.join(" OR ")).expect("writing to a String");
@@ -60,11 +57,7 @@ pub fn user_prompt(instance: &Instance) -> String {
 /// The protocol's chat template. Without a system message at the front the protocol's own is put there; one
 /// anywhere else is not printed.
 #[must_use]
-pub fn render_messages(
-    messages: &[(Role, &str)],
-    eos: &str,
-    add_generation_prompt: bool,
-) -> String {
+pub fn render_messages(messages: &[(Role, &str)], eos: &str, add_generation_prompt: bool) -> String {
     let (system, rest) = match messages {
         [(Role::System, content), rest @ ..] => (*content, rest),
         all => (SYSTEM_PROMPT, all),

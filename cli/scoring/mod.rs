@@ -42,18 +42,12 @@ pub fn work(windows: &[WindowResult]) -> f64 {
     if recent.contains(&WindowResult::Fraud) {
         return 0.0;
     }
-    recent
-        .iter()
-        .fold(0.0, |sum, window| sum + window_work(*window))
+    recent.iter().fold(0.0, |sum, window| sum + window_work(*window))
 }
 
 fn window_work(window: WindowResult) -> f64 {
     match window {
-        WindowResult::Valid {
-            groups,
-            checked_groups,
-            distinct_successes,
-        } if checked_groups > 0 => {
+        WindowResult::Valid { groups, checked_groups, distinct_successes } if checked_groups > 0 => {
             groups as f64 / checked_groups as f64 * distinct_successes as f64
         }
         _ => 0.0,
@@ -103,11 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn valid(groups: u64, checked_groups: u64, distinct_successes: u64) -> WindowResult {
-        WindowResult::Valid {
-            groups,
-            checked_groups,
-            distinct_successes,
-        }
+        WindowResult::Valid { groups, checked_groups, distinct_successes }
     }
 
     #[test]
@@ -121,10 +111,7 @@ mod tests {
 
     #[test]
     fn a_void_window_costs_itself_only() {
-        assert_eq!(
-            work(&[valid(40, 8, 3), WindowResult::Void, WindowResult::NoVerdict]),
-            15.0
-        );
+        assert_eq!(work(&[valid(40, 8, 3), WindowResult::Void, WindowResult::NoVerdict]), 15.0);
         assert_eq!(work(&[]), 0.0);
         assert_eq!(work(&[valid(5, 0, 9)]), 0.0);
     }

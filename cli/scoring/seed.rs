@@ -43,9 +43,7 @@ pub struct BurnError;
 
 impl std::fmt::Display for BurnError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "the seed's policy needs a burn uid of at least 0 and a burn percentage above 0",
-        )
+        f.write_str("the seed's policy needs a burn uid of at least 0 and a burn percentage above 0")
     }
 }
 
@@ -69,8 +67,7 @@ impl SeedPolicy {
         let span = (ROLLING_WINDOWS as u64 - 1).saturating_mul(self.window_length);
         let oldest = target_window.saturating_sub(span);
         let recent = || counts.range(oldest..=target_window).map(|(_, count)| count);
-        let sum =
-            |field: fn(&InferenceCount) -> u64| recent().map(field).fold(0, u64::saturating_add);
+        let sum = |field: fn(&InferenceCount) -> u64| recent().map(field).fold(0, u64::saturating_add);
         let unique = sum(|c| c.unique);
         let had_failure = recent().any(|c| c.had_failure);
         let base = (unique as f64 / UNIQUE_FOR_FULL_SCORE).min(1.0);
@@ -106,18 +103,10 @@ impl SeedPolicy {
 mod tests {
     use super::*;
 
-    const POLICY: SeedPolicy = SeedPolicy {
-        window_length: 30,
-        burn_uid: 0,
-        burn_percentage: 95.0,
-    };
+    const POLICY: SeedPolicy = SeedPolicy { window_length: 30, burn_uid: 0, burn_percentage: 95.0 };
 
     fn unique(unique: u64, had_failure: bool) -> InferenceCount {
-        InferenceCount {
-            unique,
-            had_failure,
-            ..InferenceCount::default()
-        }
+        InferenceCount { unique, had_failure, ..InferenceCount::default() }
     }
 
     #[test]
@@ -136,11 +125,7 @@ mod tests {
 
     #[test]
     fn the_score_saturates_at_ten() {
-        let of = |n| {
-            POLICY
-                .score(&BTreeMap::from([(0, unique(n, false))]), 0)
-                .score
-        };
+        let of = |n| POLICY.score(&BTreeMap::from([(0, unique(n, false))]), 0).score;
         assert_eq!(of(10), 1.0);
         assert_eq!(of(1000), 1.0);
         assert!(of(9) < 1.0);

@@ -8,11 +8,7 @@ pub fn exact_sum(values: &[f64]) -> f64 {
         let mut high = value;
         let mut kept = 0;
         for i in 0..partials.len() {
-            let (large, small) = if high.abs() < partials[i].abs() {
-                (partials[i], high)
-            } else {
-                (high, partials[i])
-            };
+            let (large, small) = if high.abs() < partials[i].abs() { (partials[i], high) } else { (high, partials[i]) };
             high = large + small;
             let low = small - (high - large);
             if low != 0.0 {
@@ -74,11 +70,7 @@ pub fn statistics(weights: &[f64]) -> Statistics {
     let count = ascending.len() as f64;
     let sum = exact_sum(&ascending);
     let gini = if sum > 0.0 {
-        let ranked: f64 = ascending
-            .iter()
-            .zip(1..)
-            .map(|(w, i)| f64::from(i) * w)
-            .sum();
+        let ranked: f64 = ascending.iter().zip(1..).map(|(w, i)| f64::from(i) * w).sum();
         (2.0 * ranked / (count * sum) - (count + 1.0) / count).max(0.0)
     } else {
         0.0
@@ -101,11 +93,7 @@ mod tests {
         assert_eq!(exact_sum(&[0.1; 10]), 1.0);
         assert_eq!(exact_sum(&[1e16, 1.0, -1e16]), 1.0);
         assert_eq!(exact_sum(&[1.0, 1e100, 1.0, -1e100]), 2.0);
-        assert_ne!(
-            [0.1; 10].iter().sum::<f64>(),
-            1.0,
-            "a plain sum would not do"
-        );
+        assert_ne!([0.1; 10].iter().sum::<f64>(), 1.0, "a plain sum would not do");
     }
 
     #[test]

@@ -166,10 +166,7 @@ mod tests {
             TensorDigest { sha256: [2; 32], ..base.clone() },
         ];
         for other in altered {
-            assert_ne!(
-                digest(std::slice::from_ref(&base), true),
-                digest(&[other], true)
-            );
+            assert_ne!(digest(std::slice::from_ref(&base), true), digest(&[other], true));
         }
     }
 }

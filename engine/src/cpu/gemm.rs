@@ -57,6 +57,9 @@ pub(super) struct Tile {
     pub acc: *mut f32,
 }
 
+/// See [`Kernels::stream`].
+type Stream = unsafe fn(usize, *const i16, *const i8, *const i16, *const i8, *mut f32);
+
 /// The tiles of one instruction set.
 pub(super) struct Kernels {
     /// Rows of a tile at most.
@@ -66,7 +69,7 @@ pub(super) struct Kernels {
     pub tile: unsafe fn(usize, &Tile),
     /// One row by one panel over all blocks: (blocks, a `[blocks][128]`, g of a, panel, g of the panel, out `[16]`).
     /// Safety: as above.
-    pub stream: Option<unsafe fn(usize, *const i16, *const i8, *const i16, *const i8, *mut f32)>,
+    pub stream: Option<Stream>,
     /// Integer dot products: (rows, a, stride of a, pairs, panel `[pairs][16][2]`, out, stride of out).
     /// Safety: as above.
     pub dots: unsafe fn(usize, *const i16, usize, usize, *const i16, *mut i32, usize),
@@ -148,7 +151,10 @@ impl<'a> Job<'a> {
         assert!(panels.start <= panels.end && panels.end <= w.panels(), "panels {panels:?} of {}", w.panels());
         let per_part = match mode {
             Mode::SiluMul => {
-                assert!(w.parts() == 2 && panels.start % 2 == 0 && panels.end % 2 == 0, "whole gate and up pairs");
+                assert!(
+                    w.parts() == 2 && panels.start.is_multiple_of(2) && panels.end.is_multiple_of(2),
+                    "whole gate and up pairs"
+                );
                 2
             }
             Mode::Store | Mode::Add => {

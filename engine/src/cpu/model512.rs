@@ -4,6 +4,7 @@
 //! logic (addresses, tails, order of accumulation) is executed on machines without AVX-512. What it cannot
 //! show is that the compiler emits the right instruction; machines that have them run the real kernels.
 
+#[allow(clippy::duplicate_mod)] // the point of this module
 #[path = "kernels512.rs"]
 mod kernels;
 

@@ -94,7 +94,7 @@ impl PackedMatrix {
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self, PackError> {
         let (blocks, panels) = (cols.div_ceil(BLOCK), parts * rows.div_ceil(PANEL));
-        let groups = panels.checked_mul(blocks * PANEL).unwrap_or(usize::MAX);
+        let groups = panels.saturating_mul(blocks * PANEL);
         let len = groups.saturating_mul(BLOCK);
         let memory = |source| PackError::Memory { bytes: len.saturating_mul(2), source };
         let mut q = Buffer::<i16>::zeroed(len).map_err(memory)?;

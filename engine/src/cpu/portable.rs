@@ -21,8 +21,8 @@ pub(super) unsafe fn tile(rows: usize, tile: &Tile) {
                 for (lane, d) in d.into_iter().enumerate() {
                     let g = i32::from(*tile.w_g[panel].add(lane)) + g_right;
                     let scale = f32::from_bits(((g + 127) as u32) << 23);
-                    let acc = &mut *tile.acc.add(row * 2 * PANEL + panel * PANEL + lane);
-                    *acc = (d as f32).mul_add(scale, *acc);
+                    // The product is exact, so this is the fused form without needing the instruction.
+                    *tile.acc.add(row * 2 * PANEL + panel * PANEL + lane) += d as f32 * scale;
                 }
             }
         }

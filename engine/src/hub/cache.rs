@@ -77,9 +77,7 @@ impl Settings {
             endpoint: text("HF_ENDPOINT")
                 .map(|url| url.trim_end_matches('/').to_owned())
                 .unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned()),
-            token: text("HF_TOKEN")
-                .or_else(|| text("HUGGING_FACE_HUB_TOKEN"))
-                .or_else(|| small_file(&token_file)),
+            token: text("HF_TOKEN").or_else(|| text("HUGGING_FACE_HUB_TOKEN")).or_else(|| small_file(&token_file)),
             offline: switched_on("HF_HUB_OFFLINE") || switched_on("TRANSFORMERS_OFFLINE"),
         }
     }
@@ -96,10 +94,7 @@ fn small_file(path: &Path) -> Option<String> {
 
 /// Whether a revision is a full commit hash, whose files never change.
 pub(super) fn is_commit(revision: &str) -> bool {
-    revision.len() == 40
-        && revision
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    revision.len() == 40 && revision.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The cache folder of a repository.
@@ -122,11 +117,7 @@ pub(super) fn snapshot(settings: &Settings, id: &HubId) -> Result<PathBuf, Strin
     let dir = repo.join("snapshots").join(commit);
     match missing_file(&dir)? {
         None => Ok(dir),
-        Some(file) => Err(format!(
-            "{} is not in the cache {}",
-            clip(&file),
-            dir.display()
-        )),
+        Some(file) => Err(format!("{} is not in the cache {}", clip(&file), dir.display())),
     }
 }
 

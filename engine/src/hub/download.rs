@@ -18,8 +18,7 @@ use super::cache::{is_commit, repo_folder};
 use super::{Event, HubId, Settings, is_plain};
 use crate::Error;
 use crate::checkpoint::{
-    INDEX, INDEX_LIMIT_BYTES, TOKENIZER_CONFIG_LIMIT_BYTES, TOKENIZER_LIMIT_BYTES, parse_index,
-    read_required,
+    INDEX, INDEX_LIMIT_BYTES, TOKENIZER_CONFIG_LIMIT_BYTES, TOKENIZER_LIMIT_BYTES, parse_index, read_required,
 };
 use crate::config::{CONFIG_LIMIT_BYTES, Config};
 use crate::json::clip;
@@ -44,11 +43,7 @@ fn refused<T>(problem: impl Into<String>) -> Outcome<T> {
 }
 
 /// Makes the snapshot of a revision complete and returns its folder.
-pub(super) fn fetch(
-    id: &HubId,
-    settings: &Settings,
-    progress: &mut dyn FnMut(Event),
-) -> Outcome<PathBuf> {
+pub(super) fn fetch(id: &HubId, settings: &Settings, progress: &mut dyn FnMut(Event)) -> Outcome<PathBuf> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let session = Session::start(id, settings)?;
         session.fetch_all(progress)
@@ -77,9 +72,7 @@ impl<'a> Session<'a> {
             .with_user_agent("grail", env!("CARGO_PKG_VERSION"))
             .build()
             .map_err(words)?;
-        let at = |revision: &str| {
-            Repo::with_revision(id.repo().to_owned(), RepoType::Model, revision.to_owned())
-        };
+        let at = |revision: &str| Repo::with_revision(id.repo().to_owned(), RepoType::Model, revision.to_owned());
         let info = api.repo(at(id.revision())).info().map_err(words)?;
         if !is_commit(&info.sha) {
             return refused(format!("the hub's sha {} is no commit", clip(&info.sha)));
@@ -98,10 +91,8 @@ impl<'a> Session<'a> {
     /// Small files first: what is wrong with them is known before gigabytes are fetched. The
     /// required ones and the weights come last, so their presence means the snapshot is complete.
     fn fetch_all(&self, progress: &mut dyn FnMut(Event)) -> Outcome<PathBuf> {
-        let optional = [
-            ("generation_config.json", CONFIG_LIMIT_BYTES),
-            ("tokenizer_config.json", TOKENIZER_CONFIG_LIMIT_BYTES),
-        ];
+        let optional =
+            [("generation_config.json", CONFIG_LIMIT_BYTES), ("tokenizer_config.json", TOKENIZER_CONFIG_LIMIT_BYTES)];
         for (file, limit) in optional {
             if self.files.contains(file) {
                 self.get(file, Some(limit), progress)?;
@@ -148,12 +139,7 @@ impl<'a> Session<'a> {
     }
 
     /// One file, unless the snapshot has it.
-    fn get(
-        &self,
-        file: &str,
-        limit: Option<usize>,
-        progress: &mut dyn FnMut(Event),
-    ) -> Outcome<()> {
+    fn get(&self, file: &str, limit: Option<usize>, progress: &mut dyn FnMut(Event)) -> Outcome<()> {
         if self.folder.join(file).is_file() {
             return Ok(());
         }
@@ -173,12 +159,7 @@ impl<'a> Session<'a> {
         failure.map_or(Ok(()), Err)
     }
 
-    fn try_get(
-        &self,
-        file: &str,
-        limit: Option<usize>,
-        progress: &mut dyn FnMut(Event),
-    ) -> Outcome<()> {
+    fn try_get(&self, file: &str, limit: Option<usize>, progress: &mut dyn FnMut(Event)) -> Outcome<()> {
         let words = |error| in_words(error, self.id, self.settings);
         let metadata = self.api.metadata(&self.repo.url(file)).map_err(words)?;
         self.check_metadata(file, &metadata, limit)?;
@@ -189,24 +170,12 @@ impl<'a> Session<'a> {
         if length(&partial).is_some_and(|bytes| bytes >= metadata.size() as u64) {
             remove(&partial)?;
         }
-        let meter = Meter {
-            file,
-            done: 0,
-            total: metadata.size() as u64,
-            progress,
-        };
-        let path = self
-            .repo
-            .download_with_progress(file, meter)
-            .map_err(words)?;
+        let meter = Meter { file, done: 0, total: metadata.size() as u64, progress };
+        let path = self.repo.download_with_progress(file, meter).map_err(words)?;
         if length(&path) == Some(metadata.size() as u64) {
             return Ok(());
         }
-        let problem = format!(
-            "{} of {} bytes arrived",
-            length(&path).unwrap_or(0),
-            metadata.size()
-        );
+        let problem = format!("{} of {} bytes arrived", length(&path).unwrap_or(0), metadata.size());
         remove(&path)?;
         remove(&blob)?;
         Err(Failure::Unreachable(problem))
@@ -227,10 +196,9 @@ impl<'a> Session<'a> {
             ));
         }
         match limit {
-            Some(limit) if metadata.size() > limit => refused(format!(
-                "{file} has {} bytes, at most {limit} are accepted",
-                metadata.size()
-            )),
+            Some(limit) if metadata.size() > limit => {
+                refused(format!("{file} has {} bytes, at most {limit} are accepted", metadata.size()))
+            }
             _ => Ok(()),
         }
     }
@@ -254,11 +222,7 @@ struct Meter<'a> {
 
 impl Meter<'_> {
     fn report(&mut self) {
-        (self.progress)(Event::Download {
-            file: self.file.to_owned(),
-            done_bytes: self.done,
-            total_bytes: self.total,
-        });
+        (self.progress)(Event::Download { file: self.file.to_owned(), done_bytes: self.done, total_bytes: self.total });
     }
 }
 
@@ -290,10 +254,7 @@ fn in_words(error: ApiError, id: &HubId, settings: &Settings) -> Failure {
             return Failure::Unreachable(clip(&inner.to_string()));
         }
         ApiError::LockAcquisition(path) => {
-            let problem = format!(
-                "another process is fetching it: {} is locked",
-                path.display()
-            );
+            let problem = format!("another process is fetching it: {} is locked", path.display());
             return Failure::Refused(problem);
         }
         other => return Failure::Refused(clip(&other.to_string())),
@@ -303,14 +264,10 @@ fn in_words(error: ApiError, id: &HubId, settings: &Settings) -> Failure {
             format!("{endpoint} has no such public model; if it is private or gated, set HF_TOKEN")
         }
         (401, Some(_)) => format!("{endpoint} did not accept the token, or has no such model"),
-        (403, _) => format!(
-            "access is gated: accept its terms at {endpoint}/{} with the account of HF_TOKEN",
-            id.repo()
-        ),
-        (404, _) => format!(
-            "{endpoint} has no such model or no revision {}",
-            id.revision()
-        ),
+        (403, _) => {
+            format!("access is gated: accept its terms at {endpoint}/{} with the account of HF_TOKEN", id.repo())
+        }
+        (404, _) => format!("{endpoint} has no such model or no revision {}", id.revision()),
         (429 | 500..=599, _) => {
             return Failure::Unreachable(format!("the hub answered with status {status}"));
         }
@@ -324,12 +281,6 @@ fn is_of_connection(error: &std::io::Error) -> bool {
     };
     matches!(
         error.kind(),
-        BrokenPipe
-            | ConnectionAborted
-            | ConnectionReset
-            | Interrupted
-            | Other
-            | TimedOut
-            | UnexpectedEof
+        BrokenPipe | ConnectionAborted | ConnectionReset | Interrupted | Other | TimedOut | UnexpectedEof
     )
 }

@@ -70,14 +70,10 @@ impl HubId {
         // A revision becomes part of a path, so none of its components may be special.
         let path = |text: &str| {
             text.len() <= 200
-                && text.split('/').all(|part| {
-                    !part.is_empty() && !part.starts_with('.') && part.bytes().all(is_plain)
-                })
+                && text.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && part.bytes().all(is_plain))
         };
-        (plain(org) && plain(name) && path(revision)).then(|| HubId {
-            repo: repo.to_owned(),
-            revision: revision.to_owned(),
-        })
+        (plain(org) && plain(name) && path(revision))
+            .then(|| HubId { repo: repo.to_owned(), revision: revision.to_owned() })
     }
 }
 
@@ -105,14 +101,12 @@ impl ModelArg {
         if text == SAT_TINY {
             return Ok(ModelArg::SatTiny);
         }
-        HubId::parse(text)
-            .map(ModelArg::Hub)
-            .ok_or_else(|| Error::Model {
-                model: clip(text),
-                problem: format!(
-                    "there is no such folder, and it is neither {SAT_TINY} nor a hub id such as Qwen/Qwen3-0.6B"
-                ),
-            })
+        HubId::parse(text).map(ModelArg::Hub).ok_or_else(|| Error::Model {
+            model: clip(text),
+            problem: format!(
+                "there is no such folder, and it is neither {SAT_TINY} nor a hub id such as Qwen/Qwen3-0.6B"
+            ),
+        })
     }
 }
 
@@ -167,26 +161,17 @@ impl Location {
 /// # Errors
 /// [`Error::Model`] saying what is missing where and what would help; [`Error::Config`] for a hub
 /// model that is not supported (found out before its weights are fetched).
-pub fn resolve(
-    arg: &ModelArg,
-    settings: &Settings,
-    progress: &mut dyn FnMut(Event),
-) -> Result<Location> {
+pub fn resolve(arg: &ModelArg, settings: &Settings, progress: &mut dyn FnMut(Event)) -> Result<Location> {
     let id = match arg {
         ModelArg::Folder(dir) => return Ok(Location::Folder(dir.clone())),
         ModelArg::SatTiny => return Ok(Location::SatTiny),
         ModelArg::Hub(id) => id,
     };
-    let error = |problem| Error::Model {
-        model: id.to_string(),
-        problem,
-    };
+    let error = |problem| Error::Model { model: id.to_string(), problem };
     let cached = cache::snapshot(settings, id);
     match cached {
         Ok(dir) if settings.offline || cache::is_commit(id.revision()) => Ok(Location::Folder(dir)),
-        Err(missing) if settings.offline => Err(error(format!(
-            "{missing}, and HF_HUB_OFFLINE forbids to fetch it"
-        ))),
+        Err(missing) if settings.offline => Err(error(format!("{missing}, and HF_HUB_OFFLINE forbids to fetch it"))),
         cached => fetch(id, settings, progress, cached).map(Location::Folder),
     }
 }
@@ -199,20 +184,16 @@ fn fetch(
     cached: Result<PathBuf, String>,
 ) -> Result<PathBuf> {
     use download::Failure;
-    let error = |problem| Error::Model {
-        model: id.to_string(),
-        problem,
-    };
+    let error = |problem| Error::Model { model: id.to_string(), problem };
     match (download::fetch(id, settings, progress), cached) {
         (Ok(dir), _) => Ok(dir),
         (Err(Failure::Unreachable(problem)), Ok(dir)) => {
             progress(Event::HubUnreachable { problem });
             Ok(dir)
         }
-        (Err(Failure::Unreachable(problem)), Err(missing)) => Err(error(format!(
-            "{missing}, and {} cannot be reached: {problem}",
-            settings.endpoint
-        ))),
+        (Err(Failure::Unreachable(problem)), Err(missing)) => {
+            Err(error(format!("{missing}, and {} cannot be reached: {problem}", settings.endpoint)))
+        }
         (Err(Failure::Refused(problem)), _) => Err(error(problem)),
         (Err(Failure::Model(refused)), _) => Err(*refused),
     }

@@ -88,11 +88,7 @@ impl Hub {
 impl State {
     fn answer(&self, stream: TcpStream) -> std::io::Result<()> {
         let request = read_request(&stream)?;
-        let shown = format!(
-            "{} {}",
-            request.path,
-            request.range.as_deref().unwrap_or("")
-        );
+        let shown = format!("{} {}", request.path, request.range.as_deref().unwrap_or(""));
         self.requests.lock().unwrap().push(shown);
         let path = request.path.clone();
         if path.starts_with("/api/models/org/tiny/revision/") {
@@ -137,18 +133,9 @@ impl State {
             let name = entry?.file_name().to_string_lossy().into_owned();
             names.push(format!("{{\"rfilename\":\"{name}\"}}"));
         }
-        let info = format!(
-            "{{\"sha\":\"{}\",\"siblings\":[{}]}}",
-            self.sha,
-            names.join(",")
-        );
+        let info = format!("{{\"sha\":\"{}\",\"siblings\":[{}]}}", self.sha, names.join(","));
         let info = self.trouble.info.clone().unwrap_or(info);
-        reply(
-            stream,
-            200,
-            "Content-Type: application/json\r\n",
-            info.as_bytes(),
-        )
+        reply(stream, 200, "Content-Type: application/json\r\n", info.as_bytes())
     }
 
     fn file(&self, mut stream: TcpStream, file: &str, request: &Request) -> std::io::Result<()> {
@@ -177,10 +164,8 @@ impl State {
         if let Some(at) = cut
             && self.cut.lock().unwrap().insert(file.to_owned())
         {
-            let head = format!(
-                "HTTP/1.1 206 Partial\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
-                part.len()
-            );
+            let head =
+                format!("HTTP/1.1 206 Partial\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", part.len());
             stream.write_all(head.as_bytes())?;
             return stream.write_all(&part[..at]);
         }
@@ -199,11 +184,8 @@ impl State {
 fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
-    let mut request = Request {
-        path: first.split(' ').nth(1).unwrap_or_default().to_owned(),
-        range: None,
-        authorized: false,
-    };
+    let mut request =
+        Request { path: first.split(' ').nth(1).unwrap_or_default().to_owned(), range: None, authorized: false };
     for line in lines {
         let line = line?;
         let Some((name, value)) = line.split_once(": ") else {
@@ -219,10 +201,8 @@ fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
 }
 
 fn reply(mut stream: TcpStream, status: u16, headers: &str, body: &[u8]) -> std::io::Result<()> {
-    let head = format!(
-        "HTTP/1.1 {status} Status\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    );
+    let head =
+        format!("HTTP/1.1 {status} Status\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n", body.len());
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)
 }

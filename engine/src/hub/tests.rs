@@ -19,12 +19,7 @@ fn settings_of(vars: &[(&str, &str)]) -> Settings {
 }
 
 fn settings(root: &Path, endpoint: &str, offline: bool) -> Settings {
-    Settings {
-        cache: root.join("hub"),
-        endpoint: endpoint.to_owned(),
-        token: None,
-        offline,
-    }
+    Settings { cache: root.join("hub"), endpoint: endpoint.to_owned(), token: None, offline }
 }
 
 fn hub_id(text: &str) -> HubId {
@@ -45,18 +40,12 @@ fn cached_model(root: &Path) -> PathBuf {
 fn an_argument_is_a_folder_or_sat_tiny_or_a_hub_id() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().to_str().unwrap();
-    assert_eq!(
-        ModelArg::parse(path).unwrap(),
-        ModelArg::Folder(path.into())
-    );
+    assert_eq!(ModelArg::parse(path).unwrap(), ModelArg::Folder(path.into()));
     assert_eq!(ModelArg::parse("sat-tiny").unwrap(), ModelArg::SatTiny);
     let ModelArg::Hub(id) = ModelArg::parse("Qwen/Qwen3-4B-Instruct-2507").unwrap() else {
         panic!("no hub id");
     };
-    assert_eq!(
-        (id.repo(), id.revision()),
-        ("Qwen/Qwen3-4B-Instruct-2507", "main")
-    );
+    assert_eq!((id.repo(), id.revision()), ("Qwen/Qwen3-4B-Instruct-2507", "main"));
     assert_eq!(hub_id("a/b@refs/pr/1").revision(), "refs/pr/1");
     for wrong in [
         "",
@@ -102,40 +91,15 @@ fn the_environment_means_what_it_means_elsewhere() {
     let cache = |vars: &[(&str, &str)]| settings_of(vars).cache;
     let home = ("HOME", "/h");
     assert_eq!(cache(&[home]), Path::new("/h/.cache/huggingface/hub"));
-    assert_eq!(
-        cache(&[home, ("XDG_CACHE_HOME", "/x")]),
-        Path::new("/x/huggingface/hub")
-    );
+    assert_eq!(cache(&[home, ("XDG_CACHE_HOME", "/x")]), Path::new("/x/huggingface/hub"));
     let hf_home = ("HF_HOME", "~/hf");
-    assert_eq!(
-        cache(&[home, hf_home, ("XDG_CACHE_HOME", "/x")]),
-        Path::new("/h/hf/hub")
-    );
-    assert_eq!(
-        cache(&[home, hf_home, ("HF_HUB_CACHE", "/c")]),
-        Path::new("/c")
-    );
-    assert_eq!(
-        cache(&[home, hf_home, ("HF_HUB_CACHE", "")]),
-        Path::new("/h/hf/hub")
-    );
+    assert_eq!(cache(&[home, hf_home, ("XDG_CACHE_HOME", "/x")]), Path::new("/h/hf/hub"));
+    assert_eq!(cache(&[home, hf_home, ("HF_HUB_CACHE", "/c")]), Path::new("/c"));
+    assert_eq!(cache(&[home, hf_home, ("HF_HUB_CACHE", "")]), Path::new("/h/hf/hub"));
     assert_eq!(settings_of(&[]).endpoint, "https://huggingface.co");
-    assert_eq!(
-        settings_of(&[("HF_ENDPOINT", "http://m/")]).endpoint,
-        "http://m"
-    );
-    for (value, on) in [
-        ("1", true),
-        ("True", true),
-        ("YES", true),
-        ("0", false),
-        ("", false),
-    ] {
-        assert_eq!(
-            settings_of(&[("HF_HUB_OFFLINE", value)]).offline,
-            on,
-            "{value}"
-        );
+    assert_eq!(settings_of(&[("HF_ENDPOINT", "http://m/")]).endpoint, "http://m");
+    for (value, on) in [("1", true), ("True", true), ("YES", true), ("0", false), ("", false)] {
+        assert_eq!(settings_of(&[("HF_HUB_OFFLINE", value)]).offline, on, "{value}");
     }
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().to_str().unwrap();
@@ -161,25 +125,13 @@ fn a_cached_snapshot_is_found_offline() {
         let arg = ModelArg::parse(id).unwrap();
         resolve(&arg, &offline, &mut |_| panic!("no event is due"))
     };
-    assert_eq!(
-        found("org/tiny").unwrap(),
-        Location::Folder(snapshot.clone())
-    );
+    assert_eq!(found("org/tiny").unwrap(), Location::Folder(snapshot.clone()));
     let by_commit = format!("org/tiny@{SHA}");
-    assert_eq!(
-        found(&by_commit).unwrap(),
-        Location::Folder(snapshot.clone())
-    );
+    assert_eq!(found(&by_commit).unwrap(), Location::Folder(snapshot.clone()));
     // Negative controls: another revision, another model, and each missing file.
-    for (id, missing) in [
-        ("org/tiny@dev", "not in the cache"),
-        ("org/other", "not in the cache"),
-    ] {
+    for (id, missing) in [("org/tiny@dev", "not in the cache"), ("org/other", "not in the cache")] {
         let error = found(id).unwrap_err().to_string();
-        assert!(
-            error.contains(missing) && error.contains("HF_HUB_OFFLINE"),
-            "{error}"
-        );
+        assert!(error.contains(missing) && error.contains("HF_HUB_OFFLINE"), "{error}");
         assert!(error.contains(offline.cache.to_str().unwrap()), "{error}");
     }
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -193,10 +145,7 @@ fn a_cached_snapshot_is_found_offline() {
     let index = r#"{"weight_map":{"a":"model-00001-of-00001.safetensors"}}"#;
     fs::write(snapshot.join("model.safetensors.index.json"), index).unwrap();
     let error = found("org/tiny").unwrap_err().to_string();
-    assert!(
-        error.contains("model-00001-of-00001.safetensors"),
-        "{error}"
-    );
+    assert!(error.contains("model-00001-of-00001.safetensors"), "{error}");
 }
 
 #[test]

@@ -21,11 +21,5 @@ struct Case {
 pub fn run(dir: &Path) -> Result<usize, String> {
     let file: File = load(dir, "advantages.json")?;
     let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|x| x.to_bits()).collect() };
-    each("cases", &file.cases, |case| {
-        same(
-            "advantages",
-            bits(&advantages(&case.rewards)),
-            bits(&case.advantages),
-        )
-    })
+    each("cases", &file.cases, |case| same("advantages", bits(&advantages(&case.rewards)), bits(&case.advantages)))
 }

@@ -43,9 +43,7 @@ struct Scoring {
 pub fn run(dir: &Path) -> Result<usize, String> {
     let file: File = load(dir, "exact/protocol.json")?;
     let problems = each("problems", &file.problems, |problem| {
-        let instance = Sat
-            .problem(&problem.seed_text, problem.difficulty)
-            .map_err(text)?;
+        let instance = Sat.problem(&problem.seed_text, problem.difficulty).map_err(text)?;
         same("num_vars", instance.num_vars(), problem.num_vars)?;
         same("clauses", instance.clauses(), &problem.clauses[..])?;
         let prompt = Sat.prompt(&instance, "<|im_end|>");
@@ -53,11 +51,7 @@ pub fn run(dir: &Path) -> Result<usize, String> {
     })?;
     same("problems", Some(&problems), file.counts.get("problems"))?;
     let scores = each("scoring_work", &file.scoring_work, run_scoring)?;
-    same(
-        "scoring_work",
-        Some(&scores),
-        file.counts.get("scoring_work"),
-    )?;
+    same("scoring_work", Some(&scores), file.counts.get("scoring_work"))?;
     Ok(problems + scores)
 }
 
@@ -71,12 +65,7 @@ fn run_scoring(case: &Scoring) -> Result<(), String> {
     same("u", bits(&works), bits(&case.u))?;
     let scores: Vec<f64> = works.iter().map(|&u| score(u)).collect();
     close("score", &scores, &case.score)?;
-    let weights = burn(
-        &normalise(&scores),
-        &case.uids,
-        case.burn_uid,
-        case.burn_percentage,
-    );
+    let weights = burn(&normalise(&scores), &case.uids, case.burn_uid, case.burn_percentage);
     close("weights", &weights, &case.weights)
 }
 
@@ -88,11 +77,7 @@ fn result(window: &Value) -> Result<WindowResult, String> {
         other => {
             let numbers: [u64; 3] = serde_json::from_value(other.clone()).map_err(text)?;
             let [groups, checked_groups, distinct_successes] = numbers;
-            Ok(WindowResult::Valid {
-                groups,
-                checked_groups,
-                distinct_successes,
-            })
+            Ok(WindowResult::Valid { groups, checked_groups, distinct_successes })
         }
     }
 }

@@ -23,8 +23,7 @@ pub const RUNNERS: &[(&str, Runner)] = &[
 /// libraries.
 fn close(what: &str, found: &[f64], expected: &[f64]) -> Result<(), String> {
     let is_close = |a: f64, b: f64| (a - b).abs() <= 1e-12 * a.abs().max(b.abs());
-    let all =
-        found.len() == expected.len() && found.iter().zip(expected).all(|(&a, &b)| is_close(a, b));
+    let all = found.len() == expected.len() && found.iter().zip(expected).all(|(&a, &b)| is_close(a, b));
     if all {
         return Ok(());
     }

@@ -82,20 +82,14 @@ pub fn run(dir: &Path) -> Result<usize, String> {
     if !file.cases.iter().any(|c| c.rendered.is_some()) {
         return Err("no case is rendered".into());
     }
-    let odd = each(
-        "out_of_range_difficulty",
-        &file.out_of_range_difficulty,
-        run_odd,
-    )?;
+    let odd = each("out_of_range_difficulty", &file.out_of_range_difficulty, run_odd)?;
     let schedule = each("schedule", &file.difficulty_by_inference_count, |case| {
         // Our positions start at a count of 1.
         let found = case.count.checked_sub(1).map_or(0.3, problem::difficulty);
         same("difficulty", found.to_bits(), case.difficulty.to_bits())
     })?;
     let messages = &file.system_message_template_cases;
-    let conversations = each("messages", messages, |case| {
-        run_conversation(case, &file.eos_token)
-    })?;
+    let conversations = each("messages", messages, |case| run_conversation(case, &file.eos_token))?;
     Ok(cases + odd + schedule + conversations)
 }
 
@@ -106,9 +100,7 @@ fn run_case(case: &Case, eos: &str) -> Result<(), String> {
     same("text", &problem_text(&instance), &case.text)?;
     same("prompt", &user_prompt(&instance), &case.prompt)?;
     let rendered = Sat.prompt(&instance, eos);
-    case.rendered
-        .as_ref()
-        .map_or(Ok(()), |expected| same("rendered", &rendered, expected))
+    case.rendered.as_ref().map_or(Ok(()), |expected| same("rendered", &rendered, expected))
 }
 
 fn run_odd(odd: &Odd) -> Result<(), String> {
@@ -123,11 +115,7 @@ fn run_odd(odd: &Odd) -> Result<(), String> {
     }
     let instance = result.map_err(text)?;
     same("num_vars", Some(instance.num_vars()), odd.result.num_vars)?;
-    same(
-        "clauses",
-        Some(instance.clauses()),
-        odd.result.clauses.as_deref(),
-    )
+    same("clauses", Some(instance.clauses()), odd.result.clauses.as_deref())
 }
 
 fn run_conversation(case: &Conversation, eos: &str) -> Result<(), String> {

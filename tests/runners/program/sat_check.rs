@@ -29,10 +29,6 @@ pub fn run(dir: &Path) -> Result<usize, String> {
     }
     each("cases", &file.cases, |case| {
         let instance = instances.get(case.sat_case).ok_or("no such instance")?;
-        same(
-            "solves",
-            instance.is_solved_by(&case.assignment),
-            case.solves,
-        )
+        same("solves", instance.is_solved_by(&case.assignment), case.solves)
     })
 }

@@ -66,42 +66,18 @@ fn run_case(case: &Case, instance: &grail::sat::Instance) -> Result<(), String> 
     same("has_answer", answer.has_answer, parsed.has_answer)?;
     same("strict", answer.is_strict, parsed.strict_format_ok)?;
     same("trailing", answer.trailing, parsed.trailing_after_answer)?;
-    same(
-        "charset",
-        answer.only_bits_and_spaces,
-        parsed.answer_has_only_bits_spaces,
-    )?;
+    same("charset", answer.only_bits_and_spaces, parsed.answer_has_only_bits_spaces)?;
     let reward = Sat.reward(instance, &answer);
     let bits = |values: &[f64]| -> Vec<u64> { values.iter().map(|x| x.to_bits()).collect() };
-    same(
-        "rewards",
-        bits(&reward.values),
-        bits(&case.individual_rewards),
-    )?;
-    same(
-        "total",
-        reward.total.to_bits(),
-        case.reward_vector_total.to_bits(),
-    )?;
-    same(
-        "step reward",
-        reward.total.to_bits(),
-        case.step_reward.to_bits(),
-    )?;
+    same("rewards", bits(&reward.values), bits(&case.individual_rewards))?;
+    same("total", reward.total.to_bits(), case.reward_vector_total.to_bits())?;
+    same("step reward", reward.total.to_bits(), case.step_reward.to_bits())?;
     same("success", reward.success, case.success)?;
     let satisfied = instance.satisfied_clauses(&answer.assignment);
     same("satisfied", satisfied, case.satisfied_clauses)?;
     same("packaged", satisfied, case.packaged_satisfied_clauses)?;
     same("clauses", instance.clauses().len(), case.total_clauses)?;
-    let words: Vec<&str> = answer
-        .assignment
-        .iter()
-        .map(|&b| if b { "True" } else { "False" })
-        .collect();
+    let words: Vec<&str> = answer.assignment.iter().map(|&b| if b { "True" } else { "False" }).collect();
     let listed = format!("[{}]", words.join(", "));
-    same(
-        "solution hash",
-        sha256(listed.as_bytes()),
-        case.solution_hash.0,
-    )
+    same("solution hash", sha256(listed.as_bytes()), case.solution_hash.0)
 }

@@ -76,11 +76,7 @@ struct StatsCase {
 
 pub fn run(dir: &Path) -> Result<usize, String> {
     let file: File = load(dir, "weights.json")?;
-    same(
-        "windows",
-        file.constants.rolling_windows,
-        grail::scoring::ROLLING_WINDOWS,
-    )?;
+    same("windows", file.constants.rolling_windows, grail::scoring::ROLLING_WINDOWS)?;
     let length = file.constants.window_length;
     let cases = each("cases", &file.cases, |case| run_case(case, length))?;
     let edges = each("burn_edge", &file.burn_edge, |edge| {
@@ -92,18 +88,12 @@ pub fn run(dir: &Path) -> Result<usize, String> {
             _ => Err("neither weights nor an error".into()),
         }
     })?;
-    let stats = each("stats_cases", &file.stats_cases, |case| {
-        check_stats(statistics(&case.weights), &case.stats)
-    })?;
+    let stats = each("stats_cases", &file.stats_cases, |case| check_stats(statistics(&case.weights), &case.stats))?;
     Ok(cases + edges + stats)
 }
 
 fn policy(window_length: u64, burn_uid: i64, burn_percentage: f64) -> SeedPolicy {
-    SeedPolicy {
-        window_length,
-        burn_uid,
-        burn_percentage,
-    }
+    SeedPolicy { window_length, burn_uid, burn_percentage }
 }
 
 fn run_case(case: &Case, window_length: u64) -> Result<(), String> {
@@ -140,11 +130,7 @@ fn counts(windows: Option<&BTreeMap<u64, Count>>) -> BTreeMap<u64, InferenceCoun
         unique: c.unique,
         had_failure: c.had_failure != 0,
     };
-    windows
-        .into_iter()
-        .flatten()
-        .map(|(&window, c)| (window, count(c)))
-        .collect()
+    windows.into_iter().flatten().map(|(&window, c)| (window, count(c))).collect()
 }
 
 fn check_non_zero(case: &Case, before: &[f64], weights: &[f64]) -> Result<(), String> {
@@ -166,22 +152,14 @@ fn check_top(case: &Case, weights: &[f64]) -> Result<(), String> {
     let mut order: Vec<usize> = (0..weights.len()).collect();
     order.sort_by(|&a, &b| weights[b].total_cmp(&weights[a]));
     for (place, (hotkey, uid, weight)) in order.into_iter().zip(&case.top) {
-        same(
-            "top",
-            (&case.hotkeys[place], case.uids[place]),
-            (hotkey, *uid),
-        )?;
+        same("top", (&case.hotkeys[place], case.uids[place]), (hotkey, *uid))?;
         close("top weight", &[weights[place]], &[*weight])?;
     }
     Ok(())
 }
 
 fn check_stats(found: Statistics, expected: &Stats) -> Result<(), String> {
-    close(
-        "stats",
-        &[found.min, found.mean, found.max],
-        &[expected.min, expected.mean, expected.max],
-    )?;
+    close("stats", &[found.min, found.mean, found.max], &[expected.min, expected.mean, expected.max])?;
     // A difference of numbers near 1: absolute.
     let gini = (found.gini - expected.gini).abs();
     same("gini", gini < 1e-12, true)

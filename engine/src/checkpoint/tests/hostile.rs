@@ -6,43 +6,22 @@ use super::*;
 fn damaged_files_are_refused_in_words() {
     const NORM: &str = "model.norm.weight";
     let cases: [(String, &[&str]); 6] = [
-        (
-            error_after(|_, data| data.truncate(data.len() - 1)),
-            &["truncated"],
-        ),
-        (
-            error_after(|_, data| data.push(0)),
-            &["longer than its header says"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["shape"] = json!([127])),
-            &[NORM, "do not fit shape"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["shape"] = json!([u64::MAX, u64::MAX])),
-            &[NORM, "do not fit shape"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["data_offsets"] = json!([0, 256])),
-            &["data_offsets"],
-        ),
-        (
-            error_after(|h, _| h[NORM]["dtype"] = json!("X9")),
-            &["unknown variant `X9`"],
-        ),
+        (error_after(|_, data| data.truncate(data.len() - 1)), &["truncated"]),
+        (error_after(|_, data| data.push(0)), &["longer than its header says"]),
+        (error_after(|h, _| h[NORM]["shape"] = json!([127])), &[NORM, "do not fit shape"]),
+        (error_after(|h, _| h[NORM]["shape"] = json!([u64::MAX, u64::MAX])), &[NORM, "do not fit shape"]),
+        (error_after(|h, _| h[NORM]["data_offsets"] = json!([0, 256])), &["data_offsets"]),
+        (error_after(|h, _| h[NORM]["dtype"] = json!("X9")), &["unknown variant `X9`"]),
     ];
     for (error, parts) in cases {
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
-    let raw = |bytes: &[u8]| {
-        open_bytes(&Shape::tiny(), vec![bytes.to_vec()])
-            .unwrap_err()
-            .to_string()
-    };
+    let raw = |bytes: &[u8]| open_bytes(&Shape::tiny(), vec![bytes.to_vec()]).unwrap_err().to_string();
     assert!(raw(b"").contains("0 bytes are too few"));
     assert!(raw(&u64::MAX.to_le_bytes()).contains("at most"));
     assert!(raw(&100u64.to_le_bytes()).contains("truncated"));
-    let twice = br#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
+    let twice =
+        br#"{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#;
     let bytes = [&(twice.len() as u64).to_le_bytes()[..], twice].concat();
     assert!(raw(&bytes).contains("key a is there twice"));
 }
@@ -57,9 +36,7 @@ fn an_index_that_contradicts_the_files_is_refused() {
         let mut changed = index.clone();
         change(&mut changed["weight_map"]);
         fs::write(&path, changed.to_string()).unwrap();
-        Checkpoint::open(&dir)
-            .expect_err("a changed index was accepted")
-            .to_string()
+        Checkpoint::open(&dir).expect_err("a changed index was accepted").to_string()
     };
     assert!(error(&|map| map[norm] = json!("../x.safetensors")).contains("not the plain name"));
     assert!(error(&|map| map[norm] = json!("/etc/x.safetensors")).contains("not the plain name"));
@@ -70,10 +47,7 @@ fn an_index_that_contradicts_the_files_is_refused() {
     assert_ne!(other, index["weight_map"][norm]);
     assert!(error(&|map| map[norm] = other.clone()).contains("but the index says"));
     let gone = error(&|map| drop(map.as_object_mut().unwrap().remove(norm)));
-    assert!(
-        gone.contains(norm) && gone.contains("not in the index"),
-        "{gone}"
-    );
+    assert!(gone.contains(norm) && gone.contains("not in the index"), "{gone}");
     assert!(error(&|map| map["extra"] = other.clone()).contains("extra"));
     assert!(error(&|map| *map = json!([])).contains("weight_map"));
     assert!(error(&|map| *map = json!({})).contains("0 files"));
@@ -81,9 +55,7 @@ fn an_index_that_contradicts_the_files_is_refused() {
     Checkpoint::open(&dir).unwrap();
     let shape = Shape::tiny();
     let bytes = safetensors_bytes(1, &shape).unwrap();
-    let error = open_bytes(&shape, vec![bytes.clone(), bytes])
-        .unwrap_err()
-        .to_string();
+    let error = open_bytes(&shape, vec![bytes.clone(), bytes]).unwrap_err().to_string();
     assert!(error.contains("is in shard 0 and in shard 1"), "{error}");
 }
 
