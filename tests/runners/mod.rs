@@ -1,8 +1,12 @@
 //! One runner per file of vectors: a plain function from the folder of vectors to the number of cases that
 //! hold, or to the first that does not.
 //!
-//! `protocol` needs the crate grail-protocol only and is run by its own tests; `program` needs the whole program.
+//! `protocol` needs the crate grail-protocol only and is run by its own tests; the others need more.
 #![allow(dead_code)]
 
+pub mod exact_model;
+pub mod exact_ops;
+pub mod generated;
 pub mod program;
 pub mod protocol;
+pub mod transformers;
