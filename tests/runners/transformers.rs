@@ -71,13 +71,8 @@ pub fn warpers(file: &Value) -> Outcome<usize> {
 
 /// What is compared, with the greatest error measured against float32 on the models of the project's vectors
 /// and the factor that other models of their kind are allowed.
-const TRUTH: [(&str, f64); 4] = [
-    ("hidden_last", 4.0 * MEASURED),
-    ("logits", 4.0 * MEASURED),
-    ("logprob", 4.0 * MEASURED),
-    ("layer1", 4.0 * MEASURED),
-];
-const MEASURED: f64 = 1.0;
+const TRUTH: [(&str, f64); 4] =
+    [("hidden_last", 4.0 * 2.82e-3), ("logits", 4.0 * 7.37e-3), ("logprob", 4.0 * 4.42e-3), ("layer1", 4.0 * 4.82e-4)];
 
 /// tiny-qwen3/*-reference.json: within a tolerance of transformers in float32, and closer to it than its bfloat16.
 pub fn truth(folder: &Path, file: &Value) -> Outcome<usize> {
@@ -117,20 +112,23 @@ fn sequence(engine: &mut Engine, case: &Value, errors: &mut [[f64; 2]; 4]) -> Ou
         .map_err(|e| e.to_string())?;
     let (truth, rough) = (field(case, "float32")?, field(case, "bfloat16")?);
     same("embedding", to_bits(&embedding), to_bits(&floats(field(truth, "hidden_embed_pos0")?)?))?;
-    let mut note = |what: usize, ours: &[f32], truth: &Value, rough: &Value| -> Outcome {
-        let (truth, rough) = (floats(truth)?, floats(rough)?);
+    // The bfloat16 run kept fewer positions; ours has to be better over all of them.
+    let mut note = |what: usize, ours: &[f32], truth: &Value, rough: Option<&Value>| -> Outcome {
+        let truth = floats(truth)?;
         errors[what][0] = errors[what][0].max(greatest_error(ours, &truth)?);
-        errors[what][1] = errors[what][1].max(greatest_error(&rough, &truth)?);
+        if let Some(rough) = rough {
+            errors[what][1] = errors[what][1].max(greatest_error(&floats(rough)?, &truth)?);
+        }
         Ok(())
     };
     for (what, name, rows) in [(0, "hidden_last", &hidden), (1, "logits", &logits)] {
         let positions = field(truth, name)?.as_object().ok_or(format!("{name} is not an object"))?;
         for (position, truth) in positions {
             let at: usize = position.parse().map_err(|e| format!("{name}: {e}"))?;
-            note(what, &rows[at], truth, field(field(rough, name)?, position)?)?;
+            note(what, &rows[at], truth, field(rough, name)?.get(position))?;
         }
     }
-    note(2, &next, field(truth, "next_token_logprob")?, field(rough, "next_token_logprob")?)?;
+    note(2, &next, field(truth, "next_token_logprob")?, rough.get("next_token_logprob"))?;
     let name = "hidden_layer1_out_pos_last";
-    note(3, &layer1, field(truth, name)?, field(rough, name)?)
+    note(3, &layer1, field(truth, name)?, rough.get(name))
 }
