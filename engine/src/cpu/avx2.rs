@@ -6,13 +6,10 @@
 use std::arch::x86_64::*;
 
 use super::gemm::Tile;
-use super::pack::{PANEL, PANEL_BLOCK};
+use super::pack::PANEL;
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 4;
-
-/// How far ahead of its use a panel is asked for when one row streams it, elements.
-const STREAM_AHEAD: usize = 2 * PANEL_BLOCK;
 
 macro_rules! by_rows {
     ($rows:expr, $f:ident($($arg:expr),*)) => {
@@ -34,39 +31,6 @@ pub(super) unsafe fn tile(rows: usize, tile: &Tile) {
     for panel in 0..tile.panels {
         // SAFETY: passed on.
         unsafe { by_rows!(rows, tile_rows(tile, panel)) }
-    }
-}
-
-/// See [`super::gemm::Kernels::stream`].
-///
-/// # Safety
-/// As there; AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn stream(
-    blocks: usize,
-    a: *const i16,
-    a_g: *const i8,
-    w: *const i16,
-    w_g: *const i8,
-    acc: *mut f32,
-) {
-    let mut sums = [_mm256_setzero_ps(); 2];
-    for block in 0..blocks {
-        // SAFETY: the caller's pointers cover `blocks` blocks of one row and one panel.
-        unsafe {
-            let w = w.add(block * PANEL_BLOCK);
-            let [d] =
-                dot_rows::<1, true>(a.add(block * 128), 128, 64, w, w.wrapping_add(STREAM_AHEAD));
-            let scale = scales(w_g.add(block * PANEL), *a_g.add(block));
-            for half in 0..2 {
-                sums[half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[half]), scale[half], sums[half]);
-            }
-        }
-    }
-    // SAFETY: `acc` has 16 elements.
-    unsafe {
-        _mm256_storeu_ps(acc, sums[0]);
-        _mm256_storeu_ps(acc.add(8), sums[1]);
     }
 }
 
