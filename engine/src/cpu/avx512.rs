@@ -9,10 +9,25 @@ use super::gemm::Tile;
 mod x86_512 {
     pub(super) use std::arch::x86_64::{
         __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi32, _mm512_castsi512_ps,
-        _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_dpwssd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
-        _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32,
-        _mm512_storeu_ps, _mm512_storeu_si512,
+        _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+        _mm512_set1_epi32, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
     };
+
+    /// `vpdpwssd` as written: left to itself the compiler splits it into a multiply and an add, at half the
+    /// rate, wherever it believes one sum's latency to matter.
+    ///
+    /// # Safety
+    /// AVX-512 F and VNNI.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) unsafe fn _mm512_dpwssd_epi32(mut sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: arithmetic on the three registers named.
+        unsafe {
+            std::arch::asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) sum, in(zmm_reg) a, in(zmm_reg) b,
+                options(pure, nomem, nostack, preserves_flags));
+        }
+        sum
+    }
 }
 
 /// Rows of a tile at most.
@@ -26,23 +41,6 @@ pub(super) const ROWS: usize = 12;
 pub(super) unsafe fn tile(rows: usize, tile: &Tile) {
     // SAFETY: passed on.
     unsafe { kernels::tile(rows, tile) }
-}
-
-/// See [`super::gemm::Kernels::stream`].
-///
-/// # Safety
-/// As there; AVX-512 F, BW, DQ, VL, VNNI.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-pub(super) unsafe fn stream(
-    blocks: usize,
-    a: *const i16,
-    a_g: *const i8,
-    w: *const i16,
-    w_g: *const i8,
-    acc: *mut f32,
-) {
-    // SAFETY: passed on.
-    unsafe { kernels::stream(blocks, a, a_g, w, w_g, acc) }
 }
 
 /// See [`super::gemm::Kernels::dots`].

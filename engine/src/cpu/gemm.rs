@@ -2,9 +2,10 @@
 //!
 //! The unit is a tile: a few activation rows by one or two panels by one block of 128. It makes the exact
 //! integer dot products and folds them into f32 accumulators in a scratch that stays in the first
-//! cache; blocks ascend, everything else is free. One row streams panels straight from memory; few
-//! rows share each block of weights while it is in the first cache; many rows go in groups that
-//! fit the second cache, so weights cross the memory bus once per group.
+//! cache; blocks ascend, everything else is free. Two panels at a time stream from memory, each asked
+//! for one block ahead (a loop of its own for one row was no faster); few rows share each block of
+//! weights while it is in the first cache; many rows go in groups that fit the second cache, so
+//! weights cross the memory bus once per group.
 //! Threads take ranges of panels and never share an output.
 
 use std::ops::Range;
@@ -57,9 +58,6 @@ pub(super) struct Tile {
     pub acc: *mut f32,
 }
 
-/// See [`Kernels::stream`].
-type Stream = unsafe fn(usize, *const i16, *const i8, *const i16, *const i8, *mut f32);
-
 /// The tiles of one instruction set.
 pub(super) struct Kernels {
     /// Rows of a tile at most.
@@ -67,9 +65,6 @@ pub(super) struct Kernels {
     /// Adds a tile's dot products, scaled, to its accumulators. The rows are 1 to `rows`.
     /// Safety: the pointers of the tile cover what their comments say; the instructions exist.
     pub tile: unsafe fn(usize, &Tile),
-    /// One row by one panel over all blocks: (blocks, a `[blocks][128]`, g of a, panel, g of the panel, out `[16]`).
-    /// Safety: as above.
-    pub stream: Option<Stream>,
     /// Integer dot products: (rows, a, stride of a, pairs, panel `[pairs][16][2]`, out, stride of out).
     /// Safety: as above.
     pub dots: unsafe fn(usize, *const i16, usize, usize, *const i16, *mut i32, usize),
@@ -79,17 +74,15 @@ pub(super) struct Kernels {
 pub(super) fn kernels(isa: Isa) -> Kernels {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels { rows: avx2::ROWS, tile: avx2::tile, stream: Some(avx2::stream), dots: avx2::dots },
+        Path::Avx2 => Kernels { rows: avx2::ROWS, tile: avx2::tile, dots: avx2::dots },
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => {
-            Kernels { rows: avx512::ROWS, tile: avx512::tile, stream: Some(avx512::stream), dots: avx512::dots }
-        }
+        Path::Avx512 => Kernels { rows: avx512::ROWS, tile: avx512::tile, dots: avx512::dots },
         #[cfg(test)]
         Path::Model512 => {
             use super::model512;
-            Kernels { rows: model512::ROWS, tile: model512::tile, stream: Some(model512::stream), dots: model512::dots }
+            Kernels { rows: model512::ROWS, tile: model512::tile, dots: model512::dots }
         }
-        _ => Kernels { rows: portable::ROWS, tile: portable::tile, stream: None, dots: portable::dots },
+        _ => Kernels { rows: portable::ROWS, tile: portable::tile, dots: portable::dots },
     }
 }
 
@@ -197,16 +190,6 @@ impl<'a> Job<'a> {
         let (blocks, all_rows) = (self.w.blocks(), self.a.rows());
         let (w_q, w_g) = (self.w.q().as_ptr(), self.w.g().as_ptr());
         let (a_q, a_g) = (self.a.q().as_ptr(), self.a.g().as_ptr());
-        if let (1, Some(stream)) = (all_rows, self.kernels.stream) {
-            for (i, acc) in acc.as_chunks_mut::<PANEL>().0.iter_mut().enumerate().take(count) {
-                let first = (panel + i) * blocks;
-                // SAFETY: the panel exists, the only row is contiguous, and both have `blocks` blocks.
-                unsafe {
-                    stream(blocks, a_q, a_g, w_q.add(first * PANEL_BLOCK), w_g.add(first * PANEL), acc.as_mut_ptr());
-                }
-            }
-            return;
-        }
         acc[..rows.len() * PAIR * PANEL].fill(0.0);
         let second = if count == 2 { blocks } else { 0 };
         for block in 0..blocks {

@@ -8,11 +8,8 @@
 //! `#[inline(always)]` bodies without target features: the file that includes this one decides about them.
 
 use super::super::gemm::Tile;
-use super::super::pack::{PANEL, PANEL_BLOCK};
+use super::super::pack::PANEL;
 use super::x86_512::*;
-
-/// How far ahead of its use a panel is asked for when one row streams it, elements.
-const STREAM_AHEAD: usize = 2 * PANEL_BLOCK;
 
 macro_rules! by_rows {
     ($rows:expr, $panels:literal, $f:ident($($arg:expr),*)) => {
@@ -42,40 +39,6 @@ pub(in crate::cpu) unsafe fn tile(rows: usize, tile: &Tile) {
 }
 
 /// # Safety
-/// As [`super::super::gemm::Kernels::stream`].
-#[inline(always)]
-pub(in crate::cpu) unsafe fn stream(
-    blocks: usize,
-    a: *const i16,
-    a_g: *const i8,
-    w: *const i16,
-    w_g: *const i8,
-    acc: *mut f32,
-) {
-    // SAFETY: the caller's pointers cover `blocks` blocks of one row and one panel.
-    unsafe {
-        let mut sum = _mm512_setzero_ps();
-        for block in 0..blocks {
-            let (w, a) = (w.add(block * PANEL_BLOCK), a.add(block * 128));
-            // Four chains hide the latency of the multiply-add; integers allow any split.
-            let mut chains = [_mm512_setzero_si512(); 4];
-            for quad in 0..16 {
-                for (chain, d) in chains.iter_mut().enumerate() {
-                    let pair = 4 * quad + chain;
-                    let w = w.add(32 * pair);
-                    _mm_prefetch::<_MM_HINT_T0>(w.wrapping_add(STREAM_AHEAD).cast());
-                    *d = _mm512_dpwssd_epi32(*d, _mm512_loadu_si512(w.cast()), broadcast(a.add(2 * pair)));
-                }
-            }
-            let d = _mm512_add_epi32(_mm512_add_epi32(chains[0], chains[1]), _mm512_add_epi32(chains[2], chains[3]));
-            let scale = scales(w_g.add(block * PANEL), *a_g.add(block));
-            sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), scale, sum);
-        }
-        _mm512_storeu_ps(acc, sum);
-    }
-}
-
-/// # Safety
 /// As [`super::super::gemm::Kernels::dots`].
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
@@ -93,7 +56,7 @@ pub(in crate::cpu) unsafe fn dots(
 }
 
 /// # Safety
-/// As [`dots`] with `R` rows.
+/// As [`dots`] with `R` rows; `P` is 1.
 #[inline(always)]
 unsafe fn store_dots<const R: usize, const P: usize>(
     a: *const i16,
@@ -105,9 +68,9 @@ unsafe fn store_dots<const R: usize, const P: usize>(
 ) {
     // SAFETY: the caller's pointers cover `R` rows of `a` and `out` and one panel.
     unsafe {
-        let sums = dot_rows::<R, 1, false>(a, a_stride, pairs, [w, w], [w, w]);
-        for (row, [d]) in sums.into_iter().enumerate() {
-            _mm512_storeu_si512(out.add(row * out_stride).cast(), d);
+        let sums = dot_rows::<R, P, false>(a, a_stride, pairs, [w; 2], [w; 2]);
+        for (row, d) in sums.into_iter().enumerate() {
+            _mm512_storeu_si512(out.add(row * out_stride).cast(), d[0]);
         }
     }
 }
@@ -145,25 +108,61 @@ unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: bool>(
     w: [*const i16; 2],
     ahead: [*const i16; 2],
 ) -> [[__m512i; P]; R] {
-    // SAFETY: by the function's contract; the loads have no alignment to keep.
+    // SAFETY: by the function's contract.
     unsafe {
-        let mut sums = [[_mm512_setzero_si512(); P]; R];
-        for pair in 0..pairs {
-            let mut weights = [_mm512_setzero_si512(); P];
-            for (panel, weights) in weights.iter_mut().enumerate() {
-                if AHEAD {
-                    _mm_prefetch::<_MM_HINT_T0>(ahead[panel].wrapping_add(32 * pair).cast());
-                }
-                *weights = _mm512_loadu_si512(w[panel].add(32 * pair).cast());
+        if R > 1 {
+            let mut sums = [[_mm512_setzero_si512(); P]; R];
+            for pair in 0..pairs {
+                add_pair::<R, P, AHEAD>(&mut sums, pair, a, a_stride, w, ahead);
             }
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let both = broadcast(a.add(row * a_stride + 2 * pair));
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = _mm512_dpwssd_epi32(*sum, weights, both);
-                }
+            return sums;
+        }
+        // One row has too few sums to hide the latency of the multiply-add; integers allow any split.
+        let (mut even, mut odd) = ([[_mm512_setzero_si512(); P]; R], [[_mm512_setzero_si512(); P]; R]);
+        for pair in (0..pairs & !1).step_by(2) {
+            add_pair::<R, P, AHEAD>(&mut even, pair, a, a_stride, w, ahead);
+            add_pair::<R, P, AHEAD>(&mut odd, pair + 1, a, a_stride, w, ahead);
+        }
+        if pairs & 1 == 1 {
+            add_pair::<R, P, AHEAD>(&mut even, pairs - 1, a, a_stride, w, ahead);
+        }
+        for (even, odd) in even.iter_mut().zip(odd) {
+            for (even, odd) in even.iter_mut().zip(odd) {
+                *even = _mm512_add_epi32(*even, odd);
             }
         }
-        sums
+        even
+    }
+}
+
+/// One pair of elements of every row times every panel.
+///
+/// # Safety
+/// As [`dot_rows`], for this pair.
+#[inline(always)]
+unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: bool>(
+    sums: &mut [[__m512i; P]; R],
+    pair: usize,
+    a: *const i16,
+    a_stride: usize,
+    w: [*const i16; 2],
+    ahead: [*const i16; 2],
+) {
+    // SAFETY: by the function's contract; the loads have no alignment to keep.
+    unsafe {
+        let mut weights = [_mm512_setzero_si512(); P];
+        for (panel, weights) in weights.iter_mut().enumerate() {
+            if AHEAD {
+                _mm_prefetch::<_MM_HINT_T0>(ahead[panel].wrapping_add(32 * pair).cast());
+            }
+            *weights = _mm512_loadu_si512(w[panel].add(32 * pair).cast());
+        }
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let both = broadcast(a.add(row * a_stride + 2 * pair));
+            for (sum, weights) in sums.iter_mut().zip(weights) {
+                *sum = _mm512_dpwssd_epi32(*sum, weights, both);
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-pub(super) use kernels::{dots, stream, tile};
+pub(super) use kernels::{dots, tile};
 
 /// As in `avx512.rs`.
 pub(super) const ROWS: usize = 12;
@@ -29,10 +29,6 @@ mod x86_512 {
 
     pub(super) unsafe fn _mm512_setzero_si512() -> __m512i {
         __m512i([0; 16])
-    }
-
-    pub(super) unsafe fn _mm512_setzero_ps() -> __m512 {
-        __m512([0.0; 16])
     }
 
     pub(super) unsafe fn _mm512_set1_epi32(x: i32) -> __m512i {
