@@ -1,0 +1,353 @@
+//! What can be typed. What it means is the business of the commands: values that can be judged alone are judged
+//! here by their types (`values`), relations between flags by clap, everything else where it is used.
+
+mod values;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use grail_engine::EngineOptions;
+use grail_engine::types::Sampling;
+
+pub use values::{Bytes, Hex32, SeedText, ShapeName, TokenList};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failure: a file, the network, the model or the machine
+  2  usage
+  3  rejected: something differs from what was claimed
+
+Examples:
+  grail demo
+  grail generate --sat my-seed
+  grail generate --model Qwen/Qwen3-0.6B --chat --prompt 'Name three rivers.'
+  grail trace --cases tests/vectors/exact/model-sat-tiny.json --check";
+
+/// Verifiable LLM rollouts from a bit-exact Qwen3 engine.
+#[derive(Debug, Parser)]
+#[command(name = "grail", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Answer SAT problems, verify every bit of the answers, and catch one edited token
+    Demo(Demo),
+    /// Continue a prompt
+    Generate(Generate),
+    /// Show what the model computes, bit by bit, to compare machines and implementations
+    Trace(Trace),
+    /// Show or fetch a model
+    Model(Model),
+    /// Measure speed
+    Bench(Bench),
+}
+
+/// Flags of everything that runs a model. None of them changes a result.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Engine (changes speed, never a result)")]
+pub struct EngineFlags {
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Memory for weights, activations and cache, such as 8GiB or 500MB [default: four fifths of what is free]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Bytes>,
+    /// Instruction set [default: GRAIL_CPU from the environment, else the machine's best]
+    #[arg(long, value_name = "SET")]
+    pub cpu: Option<Cpu>,
+}
+
+/// Instruction sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Cpu {
+    /// Any machine.
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 with VNNI.
+    Avx512,
+}
+
+impl EngineFlags {
+    /// The engine's options.
+    #[must_use]
+    pub fn options(&self) -> EngineOptions {
+        let cpu = self.cpu.map(|cpu| match cpu {
+            Cpu::Portable => "portable",
+            Cpu::Avx2 => "avx2",
+            Cpu::Avx512 => "avx512",
+        });
+        EngineOptions {
+            threads: self.threads.map(NonZeroUsize::get),
+            cpu: cpu.map(str::to_owned),
+            memory_bytes: self.memory.map(|m| m.0),
+            ..EngineOptions::default()
+        }
+    }
+}
+
+/// The model.
+#[derive(Debug, Clone, Args)]
+pub struct ModelFlag {
+    /// A folder in Hugging Face layout, sat-tiny (inside the binary), or a hub id org/name[@revision]
+    #[arg(long, value_name = "MODEL", default_value = "sat-tiny")]
+    pub model: String,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingFlags {
+    /// 0 takes the most probable token
+    #[arg(long, value_name = "T", default_value_t = Sampling::default().temperature, allow_negative_numbers = true)]
+    pub temperature: f64,
+    /// Keeps the K most probable tokens; 0 keeps all
+    #[arg(long, value_name = "K", default_value_t = Sampling::default().top_k)]
+    pub top_k: u32,
+    /// Keeps the smallest set of tokens with this probability; 1 keeps all
+    #[arg(long, value_name = "P", default_value_t = Sampling::default().top_p, allow_negative_numbers = true)]
+    pub top_p: f64,
+    /// Over tokens of prompt and completion; 1 changes nothing
+    #[arg(long, value_name = "R", default_value_t = Sampling::default().repetition_penalty, allow_negative_numbers = true)]
+    pub repetition_penalty: f64,
+}
+
+impl SamplingFlags {
+    /// The engine's sampling, not yet checked.
+    #[must_use]
+    pub fn sampling(&self) -> Sampling {
+        let Self { temperature, top_k, top_p, repetition_penalty } = *self;
+        Sampling { temperature, top_k, top_p, repetition_penalty }
+    }
+}
+
+/// `grail demo`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exits with 0 only if every honest rollout is re-derived to the bit and the edited one is caught."
+)]
+pub struct Demo {
+    #[command(flatten)]
+    pub model: ModelFlag,
+    /// Problems; each is answered four times
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub problems: u32,
+    /// The window's randomness R_w, 64 hex digits [default: that of a block made from --seed]
+    #[arg(long, value_name = "HEX")]
+    pub randomness: Option<Hex32>,
+    /// Text that the block is made from
+    #[arg(long, value_name = "TEXT", default_value = "demo", conflicts_with = "randomness")]
+    pub seed: String,
+    /// Most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    pub max_new_tokens: u32,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+/// `grail generate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  grail generate --sat my-seed
+  echo 'The capital of France is' | grail generate --model ./Qwen3-0.6B --prompt - --max-new-tokens 20
+  grail generate --sat my-seed -n 4 --json --randomness 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")]
+pub struct Generate {
+    #[command(flatten)]
+    pub model: ModelFlag,
+    /// The text to continue; - reads it from standard input
+    #[arg(
+        long,
+        value_name = "TEXT",
+        required_unless_present = "sat",
+        conflicts_with = "sat",
+        allow_hyphen_values = true
+    )]
+    pub prompt: Option<String>,
+    /// Instead of a prompt: the SAT problem of this seed text, as the network asks it
+    #[arg(long, value_name = "SEED", conflicts_with = "chat")]
+    pub sat: Option<String>,
+    /// Difficulty of the SAT problem
+    #[arg(long, value_name = "D", default_value_t = 0.5, requires = "sat")]
+    pub difficulty: f64,
+    /// Wrap the prompt as one user message with <|im_start|> and <|im_end|>, as Qwen's chat models expect it
+    #[arg(long)]
+    pub chat: bool,
+    /// Rollouts of the prompt
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub rollouts: u32,
+    /// Most new tokens [default: 256, or what the model has room for]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_new_tokens: Option<u32>,
+    /// Decides every random choice: 64 hex digits, or any text, which is hashed. Rollout 0 uses it as it is, rollout i > 0
+    /// the SHA-256 of it and i (4 bytes, big-endian)
+    #[arg(long, value_name = "SEED", default_value = "grail")]
+    pub seed: SeedText,
+    /// One JSON object per rollout: tokens, text and trace
+    #[arg(long)]
+    pub json: bool,
+    /// Adds a sketch per position for this randomness to --json
+    #[arg(long, value_name = "HEX", requires = "json")]
+    pub randomness: Option<Hex32>,
+    #[command(flatten)]
+    pub sampling: SamplingFlags,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+/// `grail trace`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("what").required(true).args(["cases", "layers"]),
+    group = clap::ArgGroup::new("input").args(["tokens", "text"]),
+    after_help = "\
+--cases prints an object with the same sequences and generations as the file, computed here. `trace` entries of the stages
+gate and up are left out: this backend fuses them away and never stores them. --check counts them as not comparable.
+
+--layers prints one line per (position, layer, stage): SHA-256 of the f32 values (little-endian) and the first four of
+them as bits; then hidden state, logits and sketch of the position. `diff` of two outputs finds the first difference.
+
+Examples:
+  grail trace --cases tests/vectors/exact/model-sat-tiny.json --check
+  grail trace --model tests/vectors/tiny-qwen3/tied-2l --cases tests/vectors/exact/model-tied-2l.json --batch 64
+  grail trace --layers --tokens 1,2,3"
+)]
+pub struct Trace {
+    #[command(flatten)]
+    pub model: ModelFlag,
+    /// File of vectors (tests/vectors/exact/README.md): its inputs are computed, its results ignored
+    #[arg(long, value_name = "FILE")]
+    pub cases: Option<PathBuf>,
+    /// Compare with the file's results instead of printing; exits with 3 at the first difference
+    #[arg(long, requires = "cases")]
+    pub check: bool,
+    /// Sequences at once: each generation runs among N-1 others, which are the file's prompts in turn
+    #[arg(long, value_name = "N", default_value_t = 8, requires = "cases", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    /// Every stage of every layer, for --tokens or --text
+    #[arg(long, requires = "input")]
+    pub layers: bool,
+    /// Token ids
+    #[arg(long, value_name = "1,2,3", requires = "layers")]
+    pub tokens: Option<TokenList>,
+    /// Text, tokenised as it is
+    #[arg(long, value_name = "TEXT", requires = "layers", allow_hyphen_values = true)]
+    pub text: Option<String>,
+    /// Adds sketches for this randomness, 64 hex digits
+    #[arg(long, value_name = "HEX", requires = "layers")]
+    pub randomness: Option<Hex32>,
+    /// Rows of one forward pass at most: how a prompt is cut into chunks
+    #[arg(long, value_name = "N")]
+    pub step_rows: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+/// `grail model`.
+#[derive(Debug, Args)]
+pub struct Model {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+/// The commands of `grail model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Shape, size, identity and memory of a model
+    Info {
+        /// A folder in Hugging Face layout, sat-tiny, or a hub id org/name[@revision]
+        model: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Download a model into the cache that all Hugging Face tools share; prints its folder
+    Pull {
+        /// A hub id org/name[@revision]
+        model: String,
+        /// Branch, tag or commit
+        #[arg(long)]
+        revision: Option<String>,
+    },
+}
+
+/// `grail bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Cases:
+  ppN      one prompt of N tokens, up to and with the choice of the first new token: tokens/s
+  tgB      B continuations of one 256-token prompt, 64 greedy tokens each, prefill not timed: new tokens/s
+  groupB   one 1024-token prompt, B rollouts of 64 tokens with the protocol's sampling and sketches, prefill timed:
+           new tokens/s
+  load_s   always printed: opening, quantizing and packing the checkpoint, seconds
+
+Examples:
+  grail bench --make-model 0.6b ./qwen3-0.6b
+  grail bench ./qwen3-0.6b bf16 pp512,tg1,tg16,group16
+  grail bench --json ./qwen3-0.6b bf16 pp512")]
+pub struct Bench {
+    /// Write a checkpoint of random weights (SHAPE: 0.6b, 1.7b, 4b, 8b or tiny) into the empty folder DIR
+    #[arg(long, num_args = 2, value_names = ["SHAPE", "DIR"], conflicts_with_all = ["json", "model"])]
+    pub make_model: Option<Vec<String>>,
+    /// One line {"test": NAME, "value": NUMBER} per case, from one run, instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Runs of each case; the table shows median and range
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "json")]
+    pub runs: u32,
+    /// A folder in Hugging Face layout, sat-tiny, or a hub id org/name[@revision]
+    #[arg(required_unless_present = "make_model", requires_all = ["dtype", "cases"])]
+    pub model: Option<String>,
+    /// bf16 or f32: accepted for comparison harnesses and not used, since the engine has one arithmetic
+    #[arg(value_parser = ["bf16", "f32"])]
+    pub dtype: Option<String>,
+    /// Cases, separated by commas
+    pub cases: Option<String>,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_flags_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn contradicting_flags_are_refused() {
+        for line in [
+            "grail generate",
+            "grail generate --prompt a --sat b",
+            "grail generate --sat b --chat",
+            "grail generate --prompt a --randomness 00",
+            "grail trace",
+            "grail trace --layers",
+            "grail trace --layers --cases x --tokens 1",
+            "grail trace --cases x --tokens 1",
+            "grail trace --layers --tokens 1 --text a",
+            "grail bench",
+            "grail bench dir bf16",
+            "grail bench --make-model tiny",
+            "grail demo --problems 0",
+            "grail demo --threads 0",
+            "grail demo --cpu sse",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+        for line in ["grail demo", "grail generate --prompt -", "grail trace --cases x", "grail bench m f32 pp1"] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+    }
+}

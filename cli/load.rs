@@ -1,0 +1,57 @@
+//! From a model argument to an engine, with the download shown on standard error.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use grail_engine::checkpoint::Checkpoint;
+use grail_engine::hub::{Event, Location, ModelArg, Settings, resolve};
+use grail_engine::tokenizer::Tokenizer;
+use grail_engine::{Engine, EngineOptions};
+
+use crate::terminal::{StatusLine, size};
+
+/// Finds a model, downloading it if need be.
+///
+/// # Errors
+/// A name that leads to no model, or a failed download.
+pub fn locate(model: &str) -> Result<Location> {
+    let mut line = StatusLine::stderr();
+    let mut begun = BTreeSet::new();
+    let mut show = |event: Event| match event {
+        Event::Download { file, done_bytes, total_bytes } => {
+            if begun.insert(file.clone()) {
+                line.note(&format!("downloading {file}, {}", size(total_bytes)));
+            }
+            line.show(|| format!("{file}: {} of {}", size(done_bytes), size(total_bytes)));
+        }
+        Event::HubUnreachable { problem } => {
+            line.note(&format!("using the cached model; the hub is unreachable: {problem}"))
+        }
+        _ => {}
+    };
+    Ok(resolve(&ModelArg::parse(model)?, &Settings::from_env(), &mut show)?)
+}
+
+/// Opens a model's checkpoint.
+///
+/// # Errors
+/// As [`locate`], and files that are no supported checkpoint.
+pub fn checkpoint(model: &str) -> Result<Checkpoint> {
+    locate(model)?.open().with_context(|| format!("model {model}"))
+}
+
+/// Loads a model.
+///
+/// # Errors
+/// As [`checkpoint`], and what the engine refuses.
+pub fn engine(model: &str, options: EngineOptions) -> Result<Engine> {
+    Engine::load(checkpoint(model)?, options).with_context(|| format!("model {model}"))
+}
+
+/// A model's tokenizer.
+///
+/// # Errors
+/// A tokenizer that is not supported.
+pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    Ok(Tokenizer::from_checkpoint(checkpoint)?)
+}
