@@ -222,16 +222,18 @@ mod tests {
     fn one_flipped_bit_of_any_published_value_is_not_accepted() {
         let (mut stage, mut answered) = answered();
         assert!(is_accepted(&verify(&mut stage, &answered)), "the control: as published, all is accepted");
-        let flip = |x: &mut f32| *x = f32::from_bits(x.to_bits() ^ 1);
-        let edits: [fn(&mut Rollout, &dyn Fn(&mut f32)); 4] = [
-            |r, _| *r.sketches.last_mut().unwrap() ^= 1,
-            |r, flip| flip(&mut r.raw_logprobs[0]),
-            |r, flip| flip(&mut r.sampling_logprobs[1]),
-            |r, _| *r.tokens.last_mut().unwrap() ^= 1,
+        fn flip(x: &mut f32) {
+            *x = f32::from_bits(x.to_bits() ^ 1);
+        }
+        let edits: [fn(&mut Rollout); 4] = [
+            |r| *r.sketches.last_mut().unwrap() ^= 1,
+            |r| flip(&mut r.raw_logprobs[0]),
+            |r| flip(&mut r.sampling_logprobs[1]),
+            |r| *r.tokens.last_mut().unwrap() ^= 1,
         ];
         for (i, edit) in edits.into_iter().enumerate() {
             let original = answered[0].rollouts[2].clone();
-            edit(&mut answered[0].rollouts[2], &flip);
+            edit(&mut answered[0].rollouts[2]);
             let differences = verify(&mut stage, &answered);
             assert!(!is_accepted(&differences), "edit {i}");
             assert!(differences[0][2].bits() > 0 && differences[0][1].bits() == 0, "edit {i}");
