@@ -31,13 +31,16 @@ pub fn run(flags: &Generate, out: &mut dyn Write) -> Result<Outcome> {
         None => Vec::new(),
     };
     let room = checkpoint.config().max_position_embeddings.saturating_sub(prompt.len());
+    if let Some(typed) = flags.max_new_tokens.filter(|&n| n as usize > room) {
+        let problem = format!("--max-new-tokens: {typed}, and after the prompt the model has room for {room} tokens");
+        return Err(Usage(problem).into());
+    }
     let context = || format!("model {}", flags.model.model);
     let mut engine = Engine::load(checkpoint, flags.engine.options()).with_context(context)?;
     let groups = [Group { prompt, seeds: (0..flags.rollouts).map(|i| flags.seed.rollout(i)).collect() }];
     let request = GenerateRequest {
         groups: &groups,
         sampling,
-        // The default is a wish; what was typed and does not fit is refused by the engine, which names the limit.
         max_new_tokens: flags.max_new_tokens.map_or(DEFAULT_NEW_TOKENS.min(room.max(1)), |n| n as usize),
         eos_ids: &eos_ids,
         projection: &projection,

@@ -37,6 +37,18 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// A claim that cannot even be compared. Exit code 3.
+#[derive(Debug)]
+pub struct Rejection(pub String);
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Rejection {}
+
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const REJECTED: u8 = 3;
@@ -62,7 +74,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if !is_broken_pipe(&error) {
                 let _ = writeln!(stderr(), "grail: {}", one_line(&error));
             }
-            if error.is::<Usage>() { USAGE.into() } else { FAILURE.into() }
+            exit_code(&error).into()
         }
     }
 }
@@ -74,6 +86,14 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Outcome> {
         Command::Trace(flags) => trace::run(&flags, out),
         Command::Model(flags) => model::run(&flags, out),
         Command::Bench(flags) => bench::run(&flags, out),
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    match error {
+        e if e.is::<Usage>() => USAGE,
+        e if e.is::<Rejection>() => REJECTED,
+        _ => FAILURE,
     }
 }
 
@@ -110,5 +130,13 @@ mod tests {
         assert_eq!(one_line(&error), "model x: weights: no such luck");
         let nested = Err::<(), _>(anyhow::anyhow!("cause")).context("outer").unwrap_err();
         assert_eq!(one_line(&nested), "outer: cause");
+    }
+
+    #[test]
+    fn an_error_keeps_its_exit_code_under_any_context() {
+        let outer = |e: anyhow::Error| exit_code(&Err::<(), _>(e).context("outer").unwrap_err());
+        assert_eq!(outer(Usage("x".into()).into()), 2);
+        assert_eq!(outer(Rejection("x".into()).into()), 3);
+        assert_eq!(outer(anyhow::anyhow!("x")), 1);
     }
 }

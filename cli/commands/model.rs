@@ -6,6 +6,8 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use grail_engine::checkpoint::Checkpoint;
 use grail_engine::cpu::cache::PageLayout;
+use grail_engine::cpu::pack::PANEL;
+use grail_engine::cpu::quantize::BLOCK;
 use grail_engine::hub::Location;
 use grail_engine::kv::PAGE;
 use serde_json::{Value, json};
@@ -14,10 +16,6 @@ use super::{Outcome, Usage};
 use crate::flags::{Model, ModelCommand};
 use crate::terminal::{count, size};
 use crate::{identity, load};
-
-/// Elements of the contraction axis that share an exponent, and rows of a panel (NUMERICS 3; the engine's packing).
-const BLOCK: usize = 128;
-const PANEL: usize = 16;
 
 pub fn run(flags: &Model, out: &mut dyn Write) -> Result<Outcome> {
     match &flags.command {

@@ -175,7 +175,7 @@ pub struct Generate {
     #[arg(long, value_name = "SEED", conflicts_with = "chat")]
     pub sat: Option<String>,
     /// Difficulty of the SAT problem
-    #[arg(long, value_name = "D", default_value_t = 0.5, requires = "sat")]
+    #[arg(long, value_name = "D", default_value_t = 0.5, conflicts_with = "prompt")]
     pub difficulty: f64,
     /// Wrap the prompt as one user message with <|im_start|> and <|im_end|>, as Qwen's chat models expect it
     #[arg(long)]
@@ -226,22 +226,22 @@ pub struct Trace {
     #[arg(long, value_name = "FILE")]
     pub cases: Option<PathBuf>,
     /// Compare with the file's results instead of printing; exits with 3 at the first difference
-    #[arg(long, requires = "cases")]
+    #[arg(long, conflicts_with = "layers")]
     pub check: bool,
     /// Sequences at once: each generation runs among N-1 others, which are the file's prompts in turn
-    #[arg(long, value_name = "N", default_value_t = 8, requires = "cases", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 8, conflicts_with = "layers", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub batch: u32,
     /// Every stage of every layer, for --tokens or --text
     #[arg(long, requires = "input")]
     pub layers: bool,
     /// Token ids
-    #[arg(long, value_name = "1,2,3", requires = "layers")]
+    #[arg(long, value_name = "1,2,3", conflicts_with = "cases")]
     pub tokens: Option<TokenList>,
     /// Text, tokenised as it is
-    #[arg(long, value_name = "TEXT", requires = "layers", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TEXT", conflicts_with = "cases", allow_hyphen_values = true)]
     pub text: Option<String>,
     /// Adds sketches for this randomness, 64 hex digits
-    #[arg(long, value_name = "HEX", requires = "layers")]
+    #[arg(long, value_name = "HEX", conflicts_with = "cases")]
     pub randomness: Option<Hex32>,
     /// Rows of one forward pass at most: how a prompt is cut into chunks
     #[arg(long, value_name = "N")]
@@ -295,7 +295,7 @@ Examples:
   grail bench --json ./qwen3-0.6b bf16 pp512")]
 pub struct Bench {
     /// Write a checkpoint of random weights (SHAPE: 0.6b, 1.7b, 4b, 8b or tiny) into the empty folder DIR
-    #[arg(long, num_args = 2, value_names = ["SHAPE", "DIR"], conflicts_with_all = ["json", "model"])]
+    #[arg(long, num_args = 2, value_names = ["SHAPE", "DIR"], conflicts_with_all = ["json", "runs", "model"])]
     pub make_model: Option<Vec<String>>,
     /// One line {"test": NAME, "value": NUMBER} per case, from one run, instead of a table
     #[arg(long)]
@@ -336,6 +336,12 @@ mod tests {
             "grail trace --layers",
             "grail trace --layers --cases x --tokens 1",
             "grail trace --cases x --tokens 1",
+            "grail trace --cases x --randomness 00",
+            "grail trace --layers --tokens 1 --check",
+            "grail trace --layers --tokens 1 --batch 2",
+            "grail trace --tokens 1",
+            "grail generate --prompt a --difficulty 0.3",
+            "grail bench --make-model tiny x --runs 3",
             "grail trace --layers --tokens 1 --text a",
             "grail bench",
             "grail bench dir bf16",
@@ -346,7 +352,12 @@ mod tests {
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
-        for line in ["grail demo", "grail generate --prompt -", "grail trace --cases x", "grail bench m f32 pp1"] {
+        for line in [
+            "grail demo",
+            "grail generate --prompt -",
+            "grail trace --cases x --check --batch 2",
+            "grail bench m f32 pp1",
+        ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
     }

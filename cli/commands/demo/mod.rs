@@ -10,7 +10,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, ensure};
 use grail_engine::Engine;
 use grail_engine::tokenizer::Tokenizer;
 use grail_engine::types::{
@@ -18,7 +18,7 @@ use grail_engine::types::{
 };
 use grail_protocol::randomness::random_vector;
 
-use super::Outcome;
+use super::{Outcome, Rejection, Usage};
 use crate::compare::{Claim, Differences, compare};
 use crate::environment::{Environment, Reward};
 use crate::flags::Demo;
@@ -55,6 +55,7 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
     report.opening(&stage, flags)?;
     let problems = (0..u64::from(flags.problems)).map(|i| stage.window.problem(i, &stage.tokenizer));
     let problems: Vec<Problem> = problems.collect::<Result<_>>()?;
+    check_room(&stage, &problems)?;
 
     let begun = Instant::now();
     let answered = answer(&mut stage, problems)?;
@@ -71,8 +72,7 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
     let edited = Edit::choose(&answered, &stage.tokenizer, stage.engine.config().vocab_size);
     let caught = catch(&mut stage, &answered, &edited)?;
     report.edit(&stage, &edited, &caught)?;
-    let accepted = differences.iter().flatten().all(|d| d.bits() == 0);
-    report.verdict(accepted, edited.is_caught(&caught))
+    report.verdict(is_accepted(&differences), edited.is_caught(&caught))
 }
 
 /// How long the two passes took.
@@ -92,6 +92,17 @@ fn prepare(flags: &Demo) -> Result<Stage> {
     let engine =
         Engine::load(checkpoint, flags.engine.options()).with_context(|| format!("model {}", flags.model.model))?;
     Ok(Stage { engine, tokenizer, window, eos, projection, max_new_tokens })
+}
+
+/// The network's parameters would be refused if an answer did not fit (DESIGN 4.6).
+fn check_room(stage: &Stage, problems: &[Problem]) -> Result<()> {
+    let prompt = problems.iter().map(|p| p.tokens.len()).max().unwrap_or_default();
+    let positions = stage.engine.config().max_position_embeddings;
+    let asked = stage.max_new_tokens;
+    let problem =
+        || format!("--max-new-tokens: {asked} after a prompt of {prompt}; the model has {positions} positions");
+    ensure!(prompt + asked <= positions, Usage(problem()));
+    Ok(())
 }
 
 /// Lets the model answer every problem.
@@ -136,7 +147,7 @@ fn score(stage: &mut Stage, groups: &[ScoreGroup]) -> Result<Vec<Vec<Score>>> {
     let request = ScoreRequest { groups, sampling: Sampling::default(), projection: &stage.projection };
     let results = stage.engine.score(&request, &mut *watch("verifying"))?;
     let group = |g: Vec<std::result::Result<Score, _>>| g.into_iter().collect::<Result<Vec<_>, _>>();
-    results.into_iter().map(group).collect::<Result<_, _>>().map_err(|e| anyhow!("verification: {e}"))
+    results.into_iter().map(group).collect::<Result<_, _>>().map_err(|e| Rejection(format!("verification: {e}")).into())
 }
 
 fn differences(answered: &[Answered], scores: &[Vec<Score>]) -> Vec<Vec<Differences>> {
@@ -144,6 +155,11 @@ fn differences(answered: &[Answered], scores: &[Vec<Score>]) -> Vec<Vec<Differen
         a.rollouts.iter().zip(scores).map(|(r, s)| compare(&claim(r, r.completion()), s)).collect()
     };
     answered.iter().zip(scores).map(group).collect()
+}
+
+/// Whether every rollout is what the model says, to the bit.
+fn is_accepted(differences: &[Vec<Differences>]) -> bool {
+    !differences.is_empty() && differences.iter().flatten().all(|d| d.bits() == 0 && d.values() > 0)
 }
 
 /// A rollout as it is published, with these tokens for its completion.
@@ -178,4 +194,74 @@ fn watch(doing: &'static str) -> Box<Observer<'static>> {
         }
         ControlFlow::Continue(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    use crate::flags::{Cli, Command};
+
+    fn answered() -> (Stage, Vec<Answered>) {
+        let typed = Cli::try_parse_from(["grail", "demo", "--problems", "1", "--threads", "1", "--memory", "1GiB"]);
+        let Command::Demo(flags) = typed.unwrap().command else { panic!("another command") };
+        let mut stage = prepare(&flags).unwrap();
+        let problem = stage.window.problem(0, &stage.tokenizer).unwrap();
+        let answered = answer(&mut stage, vec![problem]).unwrap();
+        (stage, answered)
+    }
+
+    fn verify(stage: &mut Stage, answered: &[Answered]) -> Vec<Vec<Differences>> {
+        let claims: Vec<ScoreGroup> = answered.iter().map(|a| claims_of(stage, a)).collect();
+        let scores = score(stage, &claims).unwrap();
+        differences(answered, &scores)
+    }
+
+    #[test]
+    fn one_flipped_bit_of_any_published_value_is_not_accepted() {
+        let (mut stage, mut answered) = answered();
+        assert!(is_accepted(&verify(&mut stage, &answered)), "the control: as published, all is accepted");
+        fn flip(x: &mut f32) {
+            *x = f32::from_bits(x.to_bits() ^ 1);
+        }
+        let edits: [fn(&mut Rollout); 4] = [
+            |r| *r.sketches.last_mut().unwrap() ^= 1,
+            |r| flip(&mut r.raw_logprobs[0]),
+            |r| flip(&mut r.sampling_logprobs[1]),
+            |r| *r.tokens.last_mut().unwrap() ^= 1,
+        ];
+        for (i, edit) in edits.into_iter().enumerate() {
+            let original = answered[0].rollouts[2].clone();
+            edit(&mut answered[0].rollouts[2]);
+            let differences = verify(&mut stage, &answered);
+            assert!(!is_accepted(&differences), "edit {i}");
+            assert!(differences[0][2].bits() > 0 && differences[0][1].bits() == 0, "edit {i}");
+            answered[0].rollouts[2] = original;
+        }
+        assert!(!is_accepted(&[]), "nothing verified is not everything verified");
+    }
+
+    #[test]
+    fn the_edit_is_caught_and_no_edit_is_not() {
+        let (mut stage, answered) = answered();
+        let vocab = stage.engine.config().vocab_size;
+        let edit = Edit::choose(&answered, &stage.tokenizer, vocab);
+        assert_ne!(edit.original, edit.claimed);
+        assert!(edit.is_caught(&catch(&mut stage, &answered, &edit).unwrap()));
+        let honest = Edit { claimed: edit.original, ..edit };
+        assert!(!honest.is_caught(&catch(&mut stage, &answered, &honest).unwrap()));
+    }
+
+    #[test]
+    fn only_both_together_are_done() {
+        let verdict = |accepted, caught| {
+            let mut out = Vec::new();
+            Report::new(&mut out, Paint::stdout()).verdict(accepted, caught).unwrap()
+        };
+        assert_eq!(verdict(true, true), Outcome::Done);
+        for (accepted, caught) in [(true, false), (false, true), (false, false)] {
+            assert_eq!(verdict(accepted, caught), Outcome::Rejected);
+        }
+    }
 }
