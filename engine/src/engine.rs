@@ -106,6 +106,11 @@ impl Engine {
         self.book.limit().saturating_mul(crate::kv::PAGE)
     }
 
+    /// Pages of key/value cache in use and pages promised to what is in work; (0, 0) between calls.
+    pub fn cache_in_use(&self) -> (usize, usize) {
+        (self.book.used(), self.book.reserved())
+    }
+
     /// Bytes of packed weights and of the embedding.
     pub fn weight_bytes(&self) -> u64 {
         self.model.weight_bytes() as u64

@@ -40,6 +40,11 @@ impl PageBook {
         self.references.len() - self.free.len()
     }
 
+    /// Pages promised.
+    pub fn reserved(&self) -> usize {
+        self.reserved
+    }
+
     /// Promises `pages` more, or nothing.
     pub fn reserve(&mut self, pages: usize) -> bool {
         let fits = self.limit - self.reserved >= pages;
