@@ -62,7 +62,8 @@ impl PageBook {
         self.reserved = self.reserved.checked_sub(pages).expect("a promise is taken back once");
     }
 
-    /// A page with one reference. Lowest ids first, so that a backend's memory grows only when it must.
+    /// A page with one reference. One that was freed comes before a new id, so that a backend's memory grows only when
+    /// it must.
     ///
     /// # Panics
     /// If more pages are taken than exist, which promises prevent.
