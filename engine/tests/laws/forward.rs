@@ -102,6 +102,38 @@ fn prefill_equals_token_by_token_and_every_chunk_split() {
     }
 }
 
+/// Blocks of zeros and of subnormals, spikes, channels near the fault limit; scores so far apart that whole chunks vanish.
+#[test]
+fn extreme_values_short_of_a_fault_equal_the_reference() {
+    let mut compared = 0;
+    for sharp in [1.0, 30.0, 300.0] {
+        let shape = Shape { dtype: Dtype::F32, head_dim: 80, tied: false, ..small().shape };
+        let mut model = Model::random(21, &shape);
+        model.edit("model.embed_tokens.weight", |token, c, x| match token % 7 {
+            0 => 0.0,
+            1 => x * 1e-40,
+            2 if c == 40 => 2f32.powi(57),
+            3 => x.signum() * 0.5,
+            4 => x * 1e15,
+            5 if c > 1 => -0.0,
+            _ => x,
+        });
+        for part in ["self_attn.q_norm", "self_attn.k_norm"] {
+            model.edit(&format!("model.layers.0.{part}.weight"), |_, _, x| sharp * x);
+        }
+        model.edit("model.layers.1.input_layernorm.weight", |_, c, x| if c % 2 == 0 { x * 1e-42 } else { x * 1e12 });
+        let (ids, r) = (tokens(6, 280, shape.vocab), projection(shape.hidden));
+        let expected = reference_trace(&reference(&model.checkpoint()), &ids, &r);
+        for machine in machines() {
+            let found =
+                traced(&mut model.engine(EngineOptions { step_rows: 90, ..machine.clone() }), &ids, &r).unwrap();
+            assert_eq!(difference(&found, &expected), None, "{machine:?}, norms times {sharp}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 3 * machines().len());
+}
+
 #[test]
 fn an_engine_forgets_what_it_was_asked_before() {
     let model = small();
@@ -141,7 +173,7 @@ fn the_comparison_notices_one_ulp_anywhere() {
     }
     assert_eq!(noticed, 5);
 
-    // One weight, of the row that writes the outlier channel: elsewhere its share drowns in the residual's rounding.
+    // One weight; the greatest of its row, so that its share does not drown in the rounding of the residual.
     let bf16_step = |n: &str, w: &mut Vec<f32>| {
         if n == "model.layers.0.mlp.down_proj.weight" {
             let row = &mut w[3 * 72..4 * 72];

@@ -1,6 +1,7 @@
 //! Laws of refusal: what cannot be done is an error that names the field, before any work.
 
 use grail_engine::checkpoint::Dtype;
+use grail_engine::cpu::weights::Weights;
 use grail_engine::types::{Completion, GenerateRequest, Group, Sampling, ScoreGroup, ScoreRequest, Seed, unobserved};
 use grail_engine::{Engine, EngineOptions, Error};
 
@@ -162,13 +163,13 @@ fn a_budget_that_is_too_small_is_named_in_bytes() {
     let model = small();
     for budget in [0, 1000, 50_000] {
         let options = EngineOptions { memory_bytes: Some(budget), ..options() };
-        match Engine::load(model.checkpoint(), options).err() {
+        match Engine::load(model.checkpoint(), options.clone()).err() {
             Some(Error::Memory { budget_bytes, needed_bytes, .. }) => {
                 assert_eq!(budget_bytes, budget);
                 assert!(needed_bytes > budget);
-                let enough = EngineOptions { memory_bytes: Some(needed_bytes), ..options_of_one_page() };
+                let enough = EngineOptions { memory_bytes: Some(needed_bytes), ..options.clone() };
                 assert_eq!(model.engine(enough).cache_positions(), 128, "what is said to be needed is enough");
-                let less = EngineOptions { memory_bytes: Some(needed_bytes - 1), ..options_of_one_page() };
+                let less = EngineOptions { memory_bytes: Some(needed_bytes - 1), ..options.clone() };
                 assert!(Engine::load(model.checkpoint(), less).is_err(), "and no less");
             }
             other => panic!("{budget} bytes: {other:?}"),
@@ -176,8 +177,14 @@ fn a_budget_that_is_too_small_is_named_in_bytes() {
     }
 }
 
-fn options_of_one_page() -> EngineOptions {
-    options()
+#[test]
+fn the_size_of_packed_weights_is_known_before_they_are_packed() {
+    for (tied, intermediate, vocab) in [(true, 72, 75), (false, 1, 1), (false, 129, 257)] {
+        let shape = grail_engine::checkpoint::synthetic::Shape { tied, intermediate, vocab, ..small().shape };
+        let engine = Model::random(1, &shape).engine(options());
+        let embedding = engine.checkpoint().embedding().bytes().len() as u64;
+        assert_eq!(engine.weight_bytes(), Weights::bytes_for(engine.config()) + embedding, "{shape:?}");
+    }
 }
 
 #[test]

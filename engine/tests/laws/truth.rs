@@ -9,11 +9,13 @@ use serde_json::Value;
 
 use crate::common::options;
 
-/// Greatest error allowed: measured (printed by the test), times this.
-const FACTOR: f64 = 4.0;
+/// Greatest error allowed: measured (the test prints it), times this. The same bits come out on every machine, so this is
+/// room for a change of the format's text and not for a machine.
+const FACTOR: f64 = 2.0;
 
 /// Measured greatest errors against float32: (model, hidden state, logits, log-probability).
-const MEASURED: [(&str, f64, f64, f64); 2] = [("tied-2l", 1.0, 1.0, 1.0), ("untied-4l", 1.0, 1.0, 1.0)];
+const MEASURED: [(&str, f64, f64, f64); 2] =
+    [("tied-2l", 1.2e-3, 3.4e-3, 2.7e-3), ("untied-4l", 2.9e-3, 7.4e-3, 4.5e-3)];
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/tiny-qwen3")
@@ -65,7 +67,7 @@ fn said(engine: &mut Engine, tokens: &[u32]) -> Said {
     said
 }
 
-/// Errors of (engine, bf16) against float32, for hidden states, logits and log-probabilities.
+/// Errors of (engine, bf16) against float32 where there are both, for hidden states, logits and log-probabilities.
 fn errors(name: &str) -> [(Errors, Errors); 3] {
     let text = std::fs::read(folder().join(format!("{name}-reference.json"))).unwrap();
     let vectors: Value = serde_json::from_slice(&text).unwrap();
@@ -76,7 +78,8 @@ fn errors(name: &str) -> [(Errors, Errors); 3] {
         let said = said(&mut engine, &tokens);
         let (truth, half) = (&sequence["float32"], &sequence["bfloat16"]);
         for (of, key) in [(0, "hidden_last"), (1, "logits")] {
-            for (position, values) in truth[key].as_object().unwrap() {
+            let both = truth[key].as_object().unwrap().iter().filter(|(position, _)| half[key].get(position).is_some());
+            for (position, values) in both {
                 let at: usize = position.parse().unwrap();
                 let found = if of == 0 { &said.hidden[at] } else { &said.logits[at] };
                 all[of].0.add(found, &list(values));
@@ -119,4 +122,7 @@ fn another_sequence_is_far_from_the_truth() {
     let mut errors = Errors::default();
     errors.add(&a.hidden[2], &b.hidden[2]);
     assert!(errors.greatest > 100.0 * FACTOR * hidden, "{}", errors.greatest);
+    errors = Errors::default();
+    errors.add(&a.hidden[1], &b.hidden[1]);
+    assert_eq!(errors.greatest, 0.0, "what came before is the same");
 }
