@@ -128,7 +128,7 @@ impl CacheTable {
         let mut pages = self.pages[..whole].to_vec();
         pages.iter().for_each(|&id| book.share(id));
         let mut copy = None;
-        if self.length % PAGE > 0 {
+        if !self.length.is_multiple_of(PAGE) {
             let to = book.take();
             copy = Some((self.pages[whole], to));
             pages.push(to);
