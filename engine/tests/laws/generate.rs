@@ -113,33 +113,36 @@ fn a_tight_memory_budget_delays_and_changes_nothing() {
     assert!(waited > 4, "the budgets were tight");
 }
 
+/// By the next rollout of a group, and by the next group.
 #[test]
 fn a_free_slot_is_refilled_before_the_batch_ends() {
     let model = small();
-    let groups = groups(model.shape.vocab, &[5, 9], &[6, 6]);
-    let r = projection(model.shape.hidden);
     let eos: Vec<u32> = (0..12).collect();
-    let request = grail_engine::types::GenerateRequest { eos_ids: &eos, ..request(&groups, 30, &r) };
-    let mut engine = model.engine(EngineOptions { max_batch: 3, ..options() });
-    let (mut started, mut finished, mut refilled, mut steps) = (Vec::new(), Vec::new(), 0, 0);
-    let mut watch = bounded(2000, |event| match event {
-        Event::Token { group, rollout, .. } if !started.contains(&(group, rollout)) => {
-            started.push((group, rollout));
-            let first = &started[..started.len().min(3)];
-            refilled += usize::from(started.len() > 3 && first.iter().any(|f| !finished.contains(f)));
-        }
-        Event::Finished { group, rollout, .. } => finished.push((group, rollout)),
-        Event::Step(progress) => {
-            steps += 1;
-            assert!(progress.live <= 3, "{} live in 3 slots", progress.live);
-            assert_eq!(progress.finished, finished.len());
-        }
-        _ => {}
-    });
-    engine.generate(&request, &mut watch).unwrap();
-    drop(watch);
-    assert_eq!((started.len(), finished.len()), (12, 12));
-    assert!(refilled > 0 && steps > 0, "a new rollout began while one of the first three was at work");
+    for (lengths, sizes) in [(vec![5, 9], vec![6, 6]), (vec![3, 8, 4, 9, 5, 7, 6, 2], vec![1; 8])] {
+        let groups = groups(model.shape.vocab, &lengths, &sizes);
+        let request = grail_engine::types::GenerateRequest { eos_ids: &eos, ..request(&groups, 30, &[]) };
+        let mut engine = model.engine(EngineOptions { max_batch: 3, ..options() });
+        let (mut started, mut finished, mut refilled, mut steps) = (Vec::new(), Vec::new(), 0, 0);
+        let mut watch = bounded(2000, |event| match event {
+            Event::Token { group, rollout, .. } if !started.contains(&(group, rollout)) => {
+                started.push((group, rollout));
+                let first = &started[..started.len().min(3)];
+                refilled += usize::from(started.len() > 3 && first.iter().any(|f| !finished.contains(f)));
+            }
+            Event::Finished { group, rollout, .. } => finished.push((group, rollout)),
+            Event::Step(progress) => {
+                steps += 1;
+                assert!(progress.live <= 3, "{} live in 3 slots", progress.live);
+                assert_eq!(progress.finished, finished.len());
+            }
+            _ => {}
+        });
+        engine.generate(&request, &mut watch).unwrap();
+        drop(watch);
+        let total = sizes.iter().sum();
+        assert_eq!((started.len(), finished.len()), (total, total));
+        assert!(refilled > 0 && steps > 0, "{sizes:?}: a rollout began while one of the first three was at work");
+    }
 }
 
 #[test]
