@@ -8,9 +8,13 @@ use crate::cpu::cache::PageLayout;
 use crate::cpu::forward::{CpuModel, Pass};
 use crate::cpu::isa::{self, Isa};
 use crate::cpu::pool::Pool;
+use crate::cpu::weights::Weights;
 use crate::kv::{CacheTable, PageBook, pages_for};
 use crate::types::Sampling;
 use crate::{Error, Fault, Result};
+
+/// Threads at most; a request for more is a slip of the pen.
+const MAX_THREADS: usize = 4096;
 
 /// How an engine uses its machine. None of this can change a result.
 #[derive(Debug, Clone)]
@@ -24,7 +28,8 @@ pub struct EngineOptions {
     pub memory_bytes: Option<u64>,
     /// Sequences worked on at once, at least 1.
     pub max_batch: usize,
-    /// Rows of one forward pass at most: decoding rows first, the rest goes to prefill; at least 1.
+    /// Rows of one forward pass: one for each decoding sequence, also where they are more; what is left goes to
+    /// prefill. At least 1.
     pub step_rows: usize,
 }
 
@@ -39,16 +44,17 @@ pub struct Engine {
     pub(crate) model: CpuModel,
     pub(crate) book: PageBook,
     pub(crate) options: EngineOptions,
-    pub(crate) page_bytes: u64,
-    pub(crate) fixed_bytes: u64,
+    budget_bytes: u64,
+    page_bytes: u64,
+    fixed_bytes: u64,
 }
 
 impl Engine {
     /// Quantizes and packs a checkpoint's weights.
     ///
     /// # Errors
-    /// [`Error::Tensor`] for weights that cannot be used, [`Error::Request`] for options out of range,
-    /// [`Error::Unsupported`] for an instruction set this machine lacks, [`Error::Memory`].
+    /// [`Error::Request`] for options out of range, [`Error::Unsupported`] for an instruction set or threads this
+    /// machine lacks, and [`Error::Memory`], before any weight is read; [`Error::Tensor`] for weights that cannot be used.
     pub fn load(checkpoint: Checkpoint, options: EngineOptions) -> Result<Self> {
         let at_least_1 = |field: &str, value: usize| match value {
             0 => Err(Error::Request { field: field.into(), problem: "is 0, expected at least 1".into() }),
@@ -57,20 +63,31 @@ impl Engine {
         at_least_1("max_batch", options.max_batch)?;
         at_least_1("step_rows", options.step_rows)?;
         let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
-        let threads = at_least_1("threads", options.threads.unwrap_or_else(cores))?;
+        let threads = at_least_1("threads", options.threads.unwrap_or_else(cores).min(MAX_THREADS + 1))?;
+        if threads > MAX_THREADS {
+            let problem = format!("is more than {MAX_THREADS}, expected at most that");
+            return Err(Error::Request { field: "threads".into(), problem });
+        }
         let from_environment = || std::env::var(isa::ENV).ok().filter(|v| !v.is_empty());
         let isa = Isa::choose(options.cpu.clone().or_else(from_environment).as_deref())?;
         let budget_bytes = options.memory_bytes.unwrap_or_else(free_memory);
-        let config = checkpoint.config().clone();
-        let model = CpuModel::load(checkpoint, isa, Pool::new(threads))?;
-
-        let page_bytes = PageLayout::new(&config).page_bytes() as u64;
-        let fixed_bytes = model.weight_bytes() as u64 + workspace_bytes(&config, &options);
+        let config = checkpoint.config();
+        let weight_bytes = Weights::bytes_for(config).saturating_add(checkpoint.embedding().bytes().len() as u64);
+        let page_bytes = PageLayout::new(config).page_bytes() as u64;
+        let fixed_bytes = weight_bytes.saturating_add(workspace_bytes(config, &options));
         let pages = budget_bytes.saturating_sub(fixed_bytes) / page_bytes;
+        if pages == 0 {
+            let needed_bytes = fixed_bytes.saturating_add(page_bytes);
+            let purpose = "weights, activations and one page of positions".into();
+            return Err(Error::Memory { budget_bytes, needed_bytes, purpose });
+        }
         let book = PageBook::new(usize::try_from(pages).unwrap_or(usize::MAX).min(u32::MAX as usize));
-        let engine = Self { model, book, options, page_bytes, fixed_bytes };
-        engine.check_memory(1, "weights, activations and one page of positions")?;
-        Ok(engine)
+        let pool = Pool::start(threads).map_err(|source| {
+            let what = format!("{threads} threads");
+            Error::Unsupported { what, problem: source.to_string() }
+        })?;
+        let model = CpuModel::load(checkpoint, isa, pool)?;
+        Ok(Self { model, book, options, budget_bytes, page_bytes, fixed_bytes })
     }
 
     /// [`Engine::load`] of a folder in Hugging Face layout.
@@ -104,6 +121,11 @@ impl Engine {
     /// Positions of key/value cache that fit the budget.
     pub fn cache_positions(&self) -> usize {
         self.book.limit().saturating_mul(crate::kv::PAGE)
+    }
+
+    /// Pages of key/value cache in use and pages promised to what is in work; (0, 0) between calls.
+    pub fn cache_in_use(&self) -> (usize, usize) {
+        (self.book.used(), self.book.reserved())
     }
 
     /// Bytes of packed weights and of the embedding.
@@ -155,8 +177,8 @@ impl Engine {
             return Ok(());
         }
         Err(Error::Memory {
-            budget_bytes: self.fixed_bytes + self.book.limit() as u64 * self.page_bytes,
-            needed_bytes: self.fixed_bytes + pages as u64 * self.page_bytes,
+            budget_bytes: self.budget_bytes,
+            needed_bytes: self.fixed_bytes.saturating_add(self.page_bytes.saturating_mul(pages as u64)),
             purpose: purpose.into(),
         })
     }
@@ -207,8 +229,9 @@ impl Engine {
 fn workspace_bytes(config: &Config, options: &EngineOptions) -> u64 {
     let heads = config.num_attention_heads + 2 * config.num_key_value_heads;
     let row = 3 * config.hidden_size + 2 * heads * config.head_dim + 2 * config.intermediate_size;
-    let logits = config.vocab_size * crate::read::TILE.min(options.step_rows.max(options.max_batch));
-    4 * (row as u64 * options.step_rows.max(options.max_batch) as u64 + logits as u64)
+    let rows = options.step_rows.max(options.max_batch);
+    let logits = config.vocab_size * crate::read::TILE.min(rows);
+    (row as u64).saturating_mul(rows as u64).saturating_add(logits as u64).saturating_mul(4)
 }
 
 /// Four fifths of the memory the system says is available.

@@ -21,7 +21,7 @@ pub struct Fault {
 }
 
 /// The kinds of [`Fault`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultKind {
     /// NaN, Inf or a magnitude of 2^60 or more fed to a quantizer (section 3).

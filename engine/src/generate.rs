@@ -7,7 +7,6 @@
 //! holds is read off that pass.
 
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
 use crate::cpu::forward::{Pass, Segment};
 use crate::cpu::sampling::Context;
@@ -70,6 +69,8 @@ struct Run<'a> {
     hidden: Vec<f32>,
     results: Vec<Vec<Option<std::result::Result<Rollout, Failure>>>>,
     progress: Progress,
+    /// Whether the observer asked to break off.
+    broken: bool,
 }
 
 impl Engine {
@@ -95,6 +96,7 @@ impl Engine {
             hidden: Vec::new(),
             results: request.groups.iter().map(|g| vec![None; g.seeds.len()]).collect(),
             progress: Progress { total, ..Progress::default() },
+            broken: false,
         };
         let outcome = run.run();
         run.release_all();
@@ -132,7 +134,7 @@ impl Run<'_> {
             self.choose()?;
             self.drop_finished_prompts();
             self.progress.live = self.slots.len();
-            if (self.observer)(Event::Step(self.progress)) == ControlFlow::Break(()) {
+            if (self.observer)(Event::Step(self.progress)).is_break() || self.broken {
                 break;
             }
         }
@@ -275,8 +277,8 @@ impl Run<'_> {
 
     fn end(&mut self, group: usize, rollout: usize, result: std::result::Result<Rollout, Fault>) {
         self.progress.finished += 1;
-        // Whether to break off is asked once a step.
-        let _ = (self.observer)(Event::Finished { group, rollout, result: result.as_ref().map_err(|f| *f) });
+        let event = Event::Finished { group, rollout, result: result.as_ref().map_err(|f| *f) };
+        self.broken |= (self.observer)(event).is_break();
         self.results[group][rollout] = Some(result.map_err(Failure::from));
     }
 
@@ -293,10 +295,14 @@ impl Run<'_> {
                 if prompt.live > 0 && !self.engine.book.reserve(prompt.pages.1) {
                     break;
                 }
+                let rollout = prompt.next;
+                // Counted first: should the fork fail, the promise just made is given back with the others.
+                prompt.next += 1;
+                prompt.live += 1;
                 let table = self.engine.fork(&prompt.table)?;
                 self.slots.push(Slot {
                     group,
-                    rollout: prompt.next,
+                    rollout,
                     table,
                     tokens: tokens.clone(),
                     context: prompt.context.clone(),
@@ -306,8 +312,6 @@ impl Run<'_> {
                     row: None,
                     stop: None,
                 });
-                prompt.next += 1;
-                prompt.live += 1;
             }
         }
         Ok(())
@@ -348,7 +352,7 @@ impl Run<'_> {
                     let (group, rollout, token) = (slot.group, slot.rollout, r.honest);
                     let (raw_logprob, sampling_logprob) = (r.raw_logprob, r.sampling_logprob);
                     let event = Event::Token { group, rollout, token, raw_logprob, sampling_logprob };
-                    let _ = (self.observer)(event);
+                    self.broken |= (self.observer)(event).is_break();
                 }
                 Err(kind) => failed.push((i, Fault { kind, layer, position: slot.tokens.len() - 1 })),
             }

@@ -40,6 +40,11 @@ impl PageBook {
         self.references.len() - self.free.len()
     }
 
+    /// Pages promised.
+    pub fn reserved(&self) -> usize {
+        self.reserved
+    }
+
     /// Promises `pages` more, or nothing.
     pub fn reserve(&mut self, pages: usize) -> bool {
         let fits = self.limit - self.reserved >= pages;
@@ -57,7 +62,8 @@ impl PageBook {
         self.reserved = self.reserved.checked_sub(pages).expect("a promise is taken back once");
     }
 
-    /// A page with one reference. Lowest ids first, so that a backend's memory grows only when it must.
+    /// A page with one reference. One that was freed comes before a new id, so that a backend's memory grows only when
+    /// it must.
     ///
     /// # Panics
     /// If more pages are taken than exist, which promises prevent.
@@ -122,7 +128,7 @@ impl CacheTable {
         let mut pages = self.pages[..whole].to_vec();
         pages.iter().for_each(|&id| book.share(id));
         let mut copy = None;
-        if self.length % PAGE > 0 {
+        if !self.length.is_multiple_of(PAGE) {
             let to = book.take();
             copy = Some((self.pages[whole], to));
             pages.push(to);

@@ -151,7 +151,13 @@ impl Run<'_> {
                 if !self.engine.book.reserve(promised) {
                     break;
                 }
-                let table = self.engine.fork(&p.table)?;
+                let table = match self.engine.fork(&p.table) {
+                    Ok(table) => table,
+                    Err(e) => {
+                        self.engine.book.unreserve(promised);
+                        return Err(e);
+                    }
+                };
                 let mut context = Context::default();
                 let tokens = &self.request.groups[group].completions[index].tokens;
                 prompt.iter().chain(tokens).for_each(|&t| context.push(t));

@@ -207,7 +207,7 @@ pub enum Event<'a> {
         /// The rollout, or the fault that ended it.
         result: Result<&'a Rollout, Fault>,
     },
-    /// One forward pass was made. Breaking here is how a caller cancels.
+    /// One forward pass was made, and what it gave was told.
     Step(Progress),
 }
 

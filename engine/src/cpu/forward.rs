@@ -232,7 +232,16 @@ impl CpuModel {
         }
         work.queries.quantize(isa, pool, shape, qkv, width, &fault);
         let attention = fit(&mut work.attention, n * q_end);
-        attend(isa, pool, shape, &work.queries, rows, store, index, attention, &fault);
+        // A row's heads are in several threads' hands: of their faults the least kind, not the first one, is told.
+        let attended = Mutex::new(vec![None::<FaultKind>; n]);
+        let least = |row: usize, kind: FaultKind| {
+            let found = &mut attended.lock().expect("no panic while held")[row];
+            *found = Some(found.map_or(kind, |k| k.min(kind)));
+        };
+        attend(isa, pool, shape, &work.queries, rows, store, index, attention, &least);
+        for (row, kind) in attended.into_inner().expect("no panic while held").into_iter().enumerate() {
+            kind.into_iter().for_each(|kind| fault(row, kind));
+        }
         report(Stage::Attention, attention, 0..q_end);
         quantize_rows(isa, pool, attention, q_end, &mut work.quantized, &fault)?;
         let x = &mut work.x[..n * hidden];

@@ -160,6 +160,13 @@ impl PackedMatrix {
         self.parts * self.rows.div_ceil(PANEL)
     }
 
+    /// Memory that the packed form of `parts` matrices of `rows` by `cols` takes, bytes.
+    pub fn bytes_of(parts: usize, rows: usize, cols: usize) -> u64 {
+        let panels = (parts as u64).saturating_mul(rows.div_ceil(PANEL) as u64);
+        let groups = panels.saturating_mul((cols.div_ceil(BLOCK) * PANEL) as u64);
+        groups.saturating_mul((BLOCK * size_of::<i16>() + size_of::<i8>()) as u64)
+    }
+
     /// Memory of the weights and exponents.
     pub fn bytes(&self) -> usize {
         self.q.len() * size_of::<i16>() + self.g.len()

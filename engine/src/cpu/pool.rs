@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
+use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -58,6 +59,17 @@ impl Pool {
     /// # Panics
     /// If a thread cannot be started, or the calling thread's rounding mode is not the default one.
     pub fn new(threads: usize) -> Self {
+        Self::start(threads).expect("a worker thread starts")
+    }
+
+    /// [`Pool::new`] where it matters that the system may refuse a thread.
+    ///
+    /// # Errors
+    /// What the system said; threads already started have ended.
+    ///
+    /// # Panics
+    /// If the calling thread's rounding mode is not the default one.
+    pub fn start(threads: usize) -> io::Result<Self> {
         let threads = threads.max(1);
         assert_default_float_mode();
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
@@ -74,14 +86,13 @@ impl Pool {
             finished: Condvar::new(),
             spin: if threads > cores { Duration::ZERO } else { SPIN },
         });
-        let workers = (1..threads)
-            .map(|index| {
-                let shared = Arc::clone(&shared);
-                let work = move || shared.work(index);
-                std::thread::Builder::new().name(format!("cpu-{index}")).spawn(work).expect("a worker thread starts")
-            })
-            .collect();
-        Self { shared, workers, turn: Mutex::new(()) }
+        let mut pool = Self { shared, workers: Vec::new(), turn: Mutex::new(()) };
+        for index in 1..threads {
+            let shared = Arc::clone(&pool.shared);
+            let work = move || shared.work(index);
+            pool.workers.push(std::thread::Builder::new().name(format!("cpu-{index}")).spawn(work)?);
+        }
+        Ok(pool)
     }
 
     /// Number of threads that run a job, the caller's included.

@@ -5,7 +5,7 @@ use super::pool::Pool;
 
 /// Calls `f(row, elements)` once for each row of `width` elements of `x`.
 pub fn for_each_row<T: Send>(pool: &Pool, grain: usize, x: &mut [T], width: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    assert!(width > 0 && x.len() % width == 0, "whole rows of {width}");
+    assert!(width > 0 && x.len().is_multiple_of(width), "whole rows of {width}");
     let (rows, x) = (x.len() / width, Shared::new(x));
     pool.for_each(rows, grain, |range| {
         for row in range {
@@ -23,7 +23,7 @@ pub fn for_each_row2<T: Send, U: Send>(
     (y, y_width): (&mut [U], usize),
     f: impl Fn(usize, &mut [T], &mut [U]) + Sync,
 ) {
-    assert!(y_width > 0 && y.len() % y_width == 0 && x.len() / x_width == y.len() / y_width, "as many rows");
+    assert!(y_width > 0 && y.len().is_multiple_of(y_width) && x.len() / x_width == y.len() / y_width, "as many rows");
     let y = Shared::new(y);
     for_each_row(pool, grain, x, x_width, |row, x| {
         // SAFETY: inside `y` by the check above; each row is dealt out once.

@@ -7,6 +7,7 @@ use super::isa::Isa;
 use super::pack::{PackError, PackedMatrix};
 use super::pool::Pool;
 use crate::checkpoint::{Checkpoint, TensorView};
+use crate::config::Config;
 use crate::{Error, Result};
 
 /// One layer. Stacked matrices are one product of the same input.
@@ -60,6 +61,20 @@ impl Weights {
         checkpoint.release_pages(embedding.name());
         checkpoint.release_pages(head.name());
         Ok(weights)
+    }
+
+    /// [`Weights::bytes`] of a checkpoint with this config, known before any is packed.
+    pub fn bytes_for(config: &Config) -> u64 {
+        let (hidden, intermediate, query) = (config.hidden_size, config.intermediate_size, config.query_width());
+        let layer = [
+            PackedMatrix::bytes_of(1, query + 2 * config.key_value_width(), hidden),
+            PackedMatrix::bytes_of(1, hidden, query),
+            PackedMatrix::bytes_of(2, intermediate, hidden),
+            PackedMatrix::bytes_of(1, hidden, intermediate),
+        ];
+        let layer = layer.into_iter().fold(0, u64::saturating_add);
+        let head = PackedMatrix::bytes_of(1, config.vocab_size, hidden);
+        layer.saturating_mul(config.num_hidden_layers as u64).saturating_add(head)
     }
 
     /// Memory of the packed matrices, bytes.
