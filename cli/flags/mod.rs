@@ -208,8 +208,8 @@ pub struct Generate {
     group = clap::ArgGroup::new("what").required(true).args(["cases", "layers"]),
     group = clap::ArgGroup::new("input").args(["tokens", "text"]),
     after_help = "\
---cases prints an object with the same sequences and generations as the file, computed here. `trace` entries of the stages
-gate and up are left out: this backend fuses them away and never stores them. --check counts them as not comparable.
+--cases prints an object with the same sequences and generations as the file, computed here: equality is a diff after
+sorting keys.
 
 --layers prints one line per (position, layer, stage): SHA-256 of the f32 values (little-endian) and the first four of
 them as bits; then hidden state, logits and sketch of the position. `diff` of two outputs finds the first difference.

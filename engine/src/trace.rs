@@ -27,8 +27,8 @@ pub struct TraceRow<'a> {
 
 impl Engine {
     /// Passes `tokens` through the model in steps of [`crate::EngineOptions::step_rows`] and shows every position in order.
-    /// `probe` sees the stages of each layer, row by row; gate and up values are never stored by this backend and are not
-    /// among them.
+    /// `probe` sees the stages of each layer, row by row. Gate and up values, which a pass does not store, are made apart
+    /// for it.
     ///
     /// # Errors
     /// [`crate::Error::Request`], [`crate::Error::Memory`], and [`crate::Error::Fault`] at the first position that has one.

@@ -92,6 +92,13 @@ pub struct GenerateRequest<'a> {
     pub keep_hidden: bool,
 }
 
+impl<'a> GenerateRequest<'a> {
+    /// A request with the protocol's sampling parameters, without sketches and hidden states.
+    pub fn new(groups: &'a [Group], max_new_tokens: usize, eos_ids: &'a [u32]) -> Self {
+        Self { groups, sampling: Sampling::default(), max_new_tokens, eos_ids, projection: &[], keep_hidden: false }
+    }
+}
+
 /// Why a completion ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {

@@ -54,7 +54,7 @@ pub fn word(text: &str) -> Outcome<u32> {
 
 /// *bits*: 8 hex digits an element.
 pub fn bits(text: &str) -> Outcome<Vec<f32>> {
-    if !text.is_ascii() || text.len() % 8 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(8) {
         return Err("a bits text is 8 hex digits an element".into());
     }
     (0..text.len() / 8).map(|i| Ok(f32::from_bits(word(&text[8 * i..8 * i + 8])?))).collect()

@@ -218,6 +218,7 @@ impl CpuModel {
         let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, rows.len());
         let fault = |row, kind| faults.note(row, index, kind);
         let norm = Norm { isa, pool, eps, hidden };
+        let watched = probe.is_some();
         let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
 
         norm.run(&mut work.x[..n * hidden], &w.input_norm, &mut work.normed, &mut work.quantized, &fault)?;
@@ -251,6 +252,11 @@ impl CpuModel {
         norm.run(x, &w.post_norm, &mut work.normed, &mut work.quantized, &fault)?;
         report(Stage::MlpNorm, &work.normed[..n * hidden], 0..hidden);
         let activation = fit(&mut work.activation, n * config.intermediate_size);
+        // Gate and up values are not stored; for a probe they are made once more, apart.
+        for (stage, mode) in [(Stage::Gate, Mode::Gate), (Stage::Up, Mode::Up)].into_iter().filter(|_| watched) {
+            matmul(isa, pool, &w.gate_up, &work.quantized, activation, config.intermediate_size, mode);
+            report(stage, activation, 0..config.intermediate_size);
+        }
         matmul(isa, pool, &w.gate_up, &work.quantized, activation, config.intermediate_size, Mode::SiluMul);
         report(Stage::Activation, activation, 0..config.intermediate_size);
         quantize_rows(isa, pool, activation, config.intermediate_size, &mut work.quantized, &fault)?;

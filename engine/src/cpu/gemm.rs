@@ -38,6 +38,10 @@ pub enum Mode {
     /// out = (g / (1 + exp(-g))) * u for the gate g and the up u of a matrix made by
     /// [`PackedMatrix::pack_gate_up`]; neither is ever stored.
     SiluMul,
+    /// out = g of such a matrix, for who wants to look at it.
+    Gate,
+    /// out = u of such a matrix.
+    Up,
 }
 
 /// One block of one or two panels and a tile's rows of activations.
@@ -143,7 +147,7 @@ impl<'a> Job<'a> {
         assert!(a.complete(), "every activation row is written");
         assert!(panels.start <= panels.end && panels.end <= w.panels(), "panels {panels:?} of {}", w.panels());
         let per_part = match mode {
-            Mode::SiluMul => {
+            Mode::SiluMul | Mode::Gate | Mode::Up => {
                 assert!(
                     w.parts() == 2 && panels.start.is_multiple_of(2) && panels.end.is_multiple_of(2),
                     "whole gate and up pairs"
@@ -224,7 +228,7 @@ impl<'a> Job<'a> {
     /// Moves finished accumulators to the output.
     fn finish(&self, acc: &[f32; CHUNK * PAIR * PANEL], rows: Range<usize>, panel: usize, count: usize) {
         let (start, width) = match self.mode {
-            Mode::SiluMul => (panel / 2 * PANEL, PANEL),
+            Mode::SiluMul | Mode::Gate | Mode::Up => (panel / 2 * PANEL, PANEL),
             Mode::Store | Mode::Add => (panel * PANEL, count * PANEL),
         };
         let width = width.min(self.columns.end - start);
@@ -233,7 +237,8 @@ impl<'a> Job<'a> {
             // SAFETY: inside `out` by the check in `new`; each (row, panel) is finished by one thread.
             let out = unsafe { std::slice::from_raw_parts_mut(self.out.at(offset), width) };
             match self.mode {
-                Mode::Store => out.copy_from_slice(&acc[..width]),
+                Mode::Store | Mode::Gate => out.copy_from_slice(&acc[..width]),
+                Mode::Up => out.copy_from_slice(&acc[PANEL..PANEL + width]),
                 Mode::Add => out.iter_mut().zip(acc).for_each(|(x, y)| *x += y),
                 Mode::SiluMul => silu_mul_panel(self.isa, acc, out),
             }

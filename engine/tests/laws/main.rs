@@ -12,13 +12,16 @@ mod requests;
 mod score;
 mod truth;
 
-/// The example is compiled with the tests and runs with them.
+// The examples are compiled with the tests and run with them.
 #[path = "../../examples/embed.rs"]
 mod embed;
+#[path = "../../examples/replay.rs"]
+mod replay;
 
 #[test]
-fn the_example_program_runs() {
+fn the_example_programs_run() {
     embed::main().unwrap();
+    replay::main().unwrap();
 }
 
 #[test]

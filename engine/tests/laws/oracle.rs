@@ -115,7 +115,7 @@ pub fn difference(engine: &Trace, reference: &Trace) -> Option<String> {
     assert!(n > 0 && n <= reference.hidden.len(), "positions to compare");
     assert_eq!((engine.logits.len(), engine.sketches.len(), engine.next.len()), (n, n, n - 1), "nothing is missing");
     let layers = engine.stages.keys().map(|(_, layer, _)| *layer).max().unwrap();
-    assert_eq!(engine.stages.len(), n * (2 + 9 * layers as usize), "every stage but gate and up is shown");
+    assert_eq!(engine.stages.len(), n * (2 + 11 * layers as usize), "every stage is shown");
     for ((position, layer, stage), digest) in &engine.stages {
         if reference.stages.get(&(*position, *layer, *stage)) != Some(digest) {
             return Some(format!("{} of layer {layer} at position {position}", stage.name()));
