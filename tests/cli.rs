@@ -201,8 +201,8 @@ fn layers_are_the_same_however_they_are_computed() {
         success(&args)
     };
     let here = layers("");
-    // Per position: 10 stages of each of 4 layers, embedding, final norm, hidden, logits.
-    assert_eq!(here.lines().count(), 40 * (4 * 9 + 4));
+    // Per position: 11 stages of each of 4 layers, embedding, final norm, hidden, logits.
+    assert_eq!(here.lines().count(), 40 * (4 * 11 + 4));
     assert_eq!(here, layers("--step-rows 7 --threads 3 --cpu portable"));
     let with_sketches = layers(&format!("--randomness {randomness}"));
     let (sketches, others): (Vec<&str>, Vec<&str>) = with_sketches.lines().partition(|line| line.contains(" sketch "));
