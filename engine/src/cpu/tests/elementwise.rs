@@ -71,9 +71,8 @@ fn elementary_functions_have_the_published_digests_on_every_path() {
     }
 }
 
-/// 15 thousand million evaluations: `cargo test --release -p grail-engine -- --ignored every_input`.
+/// 15 thousand million evaluations on the machine's best path, a minute or two of processor time.
 #[test]
-#[ignore = "takes minutes"]
 fn elementary_functions_have_the_published_digest_over_every_input() {
     let isa = Isa::choose(None).unwrap();
     let sweeps = vectors("sweeps.json");
