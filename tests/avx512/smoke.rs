@@ -6,6 +6,8 @@ fn rng(s: &mut u64) -> u64 {
     *s ^= *s << 17;
     *s
 }
+/// # Safety
+/// The CPU has these features.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 unsafe fn check() -> Result<(), String> {
     let mut s = 88172645463325252u64;
