@@ -1,8 +1,8 @@
 //! One SAT instance, drawn from a seed text (PROTOCOL 4.1). Nothing guarantees that it can be satisfied.
 
-use anyhow::{Result, ensure};
 use grail_protocol::encoding::sha256;
 use grail_protocol::mersenne::Mersenne;
+use grail_protocol::{Error, Result};
 
 const MIN_VARS: i64 = 3;
 const MAX_VARS: i64 = 10;
@@ -29,10 +29,11 @@ impl Instance {
     /// A difficulty that is not a number in -100..=100, and most negative ones, for which the original has an
     /// empty range of sizes.
     pub fn generate(seed_text: &str, difficulty: f64) -> Result<Self> {
-        ensure!(
-            difficulty.abs() <= GREATEST_DIFFICULTY,
-            "difficulty: {difficulty} is not a number in -{GREATEST_DIFFICULTY}..={GREATEST_DIFFICULTY}"
-        );
+        // NaN is in no range.
+        if !(-GREATEST_DIFFICULTY..=GREATEST_DIFFICULTY).contains(&difficulty) {
+            let problem = format!("{difficulty} is not a number in -{GREATEST_DIFFICULTY}..={GREATEST_DIFFICULTY}");
+            return Err(Error::Range { field: "difficulty", problem });
+        }
         let mut random = Mersenne::from_bytes(&sha256(seed_text.as_bytes()));
         let mut size = |least: i64, most: i64| {
             let range = (most - least) as f64 * difficulty;

@@ -5,7 +5,9 @@ mod parse;
 mod reward;
 mod text;
 
-use anyhow::Result;
+use grail_protocol::Result;
+use grail_protocol::json::Value;
+use grail_protocol::window::Shape;
 
 pub use instance::Instance;
 pub use parse::Answer;
@@ -24,6 +26,10 @@ impl Environment for Sat {
 
     const NAME: &'static str = "sat";
     const COMPONENTS: &'static [Component] = &COMPONENTS;
+    const STATEMENT: &'static [(&'static str, Shape)] =
+        &[("clauses", Shape::List(&Shape::List(&Shape::Integer))), ("num_vars", Shape::Integer)];
+    const ANSWER: &'static [(&'static str, Shape)] =
+        &[("assignment", Shape::List(&Shape::Bool)), ("satisfied_clauses", Shape::Integer)];
 
     fn problem(&self, seed_text: &str, difficulty: f64) -> Result<Instance> {
         Instance::generate(seed_text, difficulty)
@@ -34,8 +40,21 @@ impl Environment for Sat {
         render_messages(&[(Role::User, &user)], eos, true)
     }
 
+    fn statement(&self, problem: &Instance) -> Vec<Value> {
+        let literal = |&literal: &i32| Value::Integer(literal.into());
+        let clause = |clause: &Vec<i32>| Value::List(clause.iter().map(literal).collect());
+        let clauses = problem.clauses().iter().map(clause).collect();
+        vec![Value::List(clauses), Value::Integer(problem.num_vars() as i128)]
+    }
+
     fn parse(&self, problem: &Instance, completion: &str) -> Answer {
         Answer::parse(completion, problem.num_vars())
+    }
+
+    fn answer(&self, problem: &Instance, answer: &Answer) -> Vec<Value> {
+        let assignment = answer.assignment.iter().copied().map(Value::Bool).collect();
+        let satisfied = problem.satisfied_clauses(&answer.assignment);
+        vec![Value::List(assignment), Value::Integer(satisfied as i128)]
     }
 
     fn reward(&self, problem: &Instance, answer: &Answer) -> Reward {

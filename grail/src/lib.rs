@@ -4,9 +4,11 @@
 //! the protocol's, sections named `DESIGN 4.n` the profile `grail-exact-1`, which wins.
 #![warn(missing_docs)]
 
+pub mod advantages;
 pub mod binding;
 pub mod digest;
 pub mod encoding;
+pub mod environment;
 mod error;
 pub mod groups;
 pub mod indices;
@@ -19,6 +21,7 @@ pub mod randomness;
 pub mod signature;
 pub mod sketch;
 pub mod ss58;
+pub mod window;
 pub mod window_root;
 
 pub use error::{Error, Result};

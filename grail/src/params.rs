@@ -7,7 +7,7 @@ use crate::encoding::sha256;
 use crate::json::{Style, Value, f64_text};
 use crate::{Error, Hash, NUMERICS, Result};
 
-/// The only environment of this version.
+/// The environment where a network does not say otherwise.
 pub const ENVIRONMENT: &str = "sat";
 
 /// Blocks per window where a network does not say otherwise.
@@ -30,6 +30,8 @@ pub struct Parameters {
     pub model_name: String,
     /// Identity of the model's contents.
     pub weights_digest: Hash,
+    /// The family of problems.
+    pub environment: String,
     /// Rollouts of a group.
     pub rollouts_per_problem: u32,
     /// Most tokens of a completion.
@@ -59,7 +61,7 @@ impl Parameters {
         let members = [
             ("beacon_chain_hash", hash(&self.beacon_chain_hash)),
             ("beacon_delay_ms", integer(self.beacon_delay_ms)),
-            ("environment", ENVIRONMENT.into()),
+            ("environment", self.environment.as_str().into()),
             ("eos_ids", Value::List(eos_ids)),
             ("genesis_hash", hash(&self.genesis_hash)),
             ("max_groups", integer(self.max_groups.into())),
@@ -85,6 +87,9 @@ impl Parameters {
         positive("max_groups", self.max_groups.into())?;
         if self.model_name.is_empty() {
             return Err(refused("model_name", "empty".into()));
+        }
+        if self.environment.is_empty() {
+            return Err(refused("environment", "empty".into()));
         }
         if self.eos_ids.is_empty() || self.eos_ids.windows(2).any(|w| w[0] >= w[1]) {
             let problem = format!("{:?} is not a non-empty ascending list", self.eos_ids);
@@ -167,6 +172,7 @@ mod tests {
             beacon_delay_ms: 12_000,
             model_name: "m".into(),
             weights_digest: [3; 32],
+            environment: ENVIRONMENT.into(),
             rollouts_per_problem: 4,
             max_new_tokens: 1024,
             eos_ids: vec![1, 2],
@@ -194,6 +200,7 @@ mod tests {
             (Parameters { max_new_tokens: 0, ..base() }, "max_new_tokens"),
             (Parameters { max_groups: 0, ..base() }, "max_groups"),
             (Parameters { model_name: String::new(), ..base() }, "model_name"),
+            (Parameters { environment: String::new(), ..base() }, "environment"),
             (Parameters { eos_ids: vec![], ..base() }, "eos_ids"),
             (Parameters { eos_ids: vec![2, 1], ..base() }, "eos_ids"),
             (Parameters { eos_ids: vec![1, 1], ..base() }, "eos_ids"),
@@ -219,6 +226,7 @@ mod tests {
             Parameters { beacon_delay_ms: 0, ..base() },
             Parameters { model_name: "n".into(), ..base() },
             Parameters { weights_digest: [0; 32], ..base() },
+            Parameters { environment: "other".into(), ..base() },
             Parameters { rollouts_per_problem: 5, ..base() },
             Parameters { max_new_tokens: 1, ..base() },
             Parameters { eos_ids: vec![1], ..base() },
@@ -230,7 +238,7 @@ mod tests {
         ];
         let id = |p: Parameters| *Network::new(p).unwrap().id();
         let ids: std::collections::BTreeSet<Hash> = altered.into_iter().map(id).collect();
-        assert_eq!(ids.len(), 15);
+        assert_eq!(ids.len(), 16);
         assert!(!ids.contains(&id(base())));
     }
 

@@ -5,7 +5,7 @@ use grail_engine::checkpoint::Checkpoint;
 use grail_engine::tokenizer::Tokenizer;
 use grail_engine::types::{Sampling, Seed};
 use grail_protocol::encoding::sha256;
-use grail_protocol::params::{DEFAULT_WINDOW_LENGTH, Network, Parameters};
+use grail_protocol::params::{DEFAULT_WINDOW_LENGTH, ENVIRONMENT, Network, Parameters};
 use grail_protocol::problem::{account_offset, difficulty, difficulty_position, seed_text};
 use grail_protocol::randomness::{block_randomness, sampling_seed};
 use grail_protocol::signature::Signer;
@@ -83,6 +83,7 @@ fn parameters(model: &str, weights_digest: Hash, eos: u32, max_new_tokens: u32) 
         beacon_delay_ms: BEACON_DELAY_MS,
         model_name,
         weights_digest,
+        environment: ENVIRONMENT.into(),
         rollouts_per_problem: ROLLOUTS,
         max_new_tokens,
         eos_ids: vec![eos],

@@ -2,7 +2,7 @@
 
 use grail_protocol::digest::{ModelFields, TensorDigest, weights_digest};
 use grail_protocol::encoding::sha256;
-use grail_protocol::params::{self, ENVIRONMENT, Parameters};
+use grail_protocol::params::{self, Parameters};
 use grail_protocol::{NUMERICS, binding, signature, ss58};
 use serde::Deserialize;
 
@@ -40,7 +40,6 @@ impl Network {
     pub fn run(&self) -> Result<(), String> {
         let fields = &self.parameters;
         same("numerics", fields.numerics.as_str(), NUMERICS)?;
-        same("environment", fields.environment.as_str(), ENVIRONMENT)?;
         let network = params::Network::new(Parameters {
             genesis_hash: fields.genesis_hash.0,
             netuid: fields.netuid,
@@ -51,6 +50,7 @@ impl Network {
             weights_digest: fields.weights_digest.0,
             rollouts_per_problem: fields.rollouts_per_problem,
             max_new_tokens: fields.max_new_tokens,
+            environment: fields.environment.clone(),
             eos_ids: fields.eos_ids.clone(),
             temperature: fields.temperature.parse().map_err(text)?,
             top_k: fields.top_k,

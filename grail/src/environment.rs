@@ -3,7 +3,9 @@
 //! An environment is a set of pure functions: the same seed text gives every party the same problem, and a
 //! completion's text gives everybody the same reward. SAT is the first; a network names its environment.
 
-use anyhow::Result;
+use crate::Result;
+use crate::json::Value;
+use crate::window::Shape;
 
 /// A family of problems with its prompt, its parser and its rewards.
 pub trait Environment {
@@ -18,14 +20,26 @@ pub trait Environment {
     /// The parts of the reward, in the order they are summed.
     const COMPONENTS: &'static [Component];
 
+    /// What a window file says of a problem beside its seed text and difficulty, ascending by name.
+    const STATEMENT: &'static [(&'static str, Shape)];
+
+    /// What a window file says of an answer. The first is the action of its trajectory.
+    const ANSWER: &'static [(&'static str, Shape)];
+
     /// The problem of a seed text at a difficulty; an error where the family has none.
     fn problem(&self, seed_text: &str, difficulty: f64) -> Result<Self::Problem>;
 
     /// The text the model continues; `eos` is the tokenizer's end-of-sequence text.
     fn prompt(&self, problem: &Self::Problem, eos: &str) -> String;
 
+    /// The values of [`Self::STATEMENT`], in its order.
+    fn statement(&self, problem: &Self::Problem) -> Vec<Value>;
+
     /// Reads a completion, decoded without special tokens. Any text has an answer, if an empty one.
     fn parse(&self, problem: &Self::Problem, completion: &str) -> Self::Answer;
+
+    /// The values of [`Self::ANSWER`], in its order.
+    fn answer(&self, problem: &Self::Problem, answer: &Self::Answer) -> Vec<Value>;
 
     /// The reward of an answer.
     fn reward(&self, problem: &Self::Problem, answer: &Self::Answer) -> Reward;
