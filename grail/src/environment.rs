@@ -8,9 +8,9 @@ use crate::json::Value;
 use crate::window::Shape;
 
 /// A family of problems with its prompt, its parser and its rewards.
-pub trait Environment {
+pub trait Environment: Sync {
     /// One problem.
-    type Problem;
+    type Problem: Send + Sync;
     /// What a completion's text was understood to say.
     type Answer;
 

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod advantages;
+pub mod assignment;
 pub mod binding;
 pub mod digest;
 pub mod encoding;
@@ -17,10 +18,12 @@ pub mod mersenne;
 pub mod params;
 pub mod prf;
 pub mod problem;
+pub mod prove;
 pub mod randomness;
 pub mod signature;
 pub mod sketch;
 pub mod ss58;
+pub mod verify;
 pub mod window;
 pub mod window_root;
 
