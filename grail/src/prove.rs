@@ -1,7 +1,10 @@
 //! The prover: rollouts become a window file's entries. The proof is a by-product of generation, so there is nothing
 //! to compute here but rewards, hashes and two signatures.
 
-use grail_engine::types::Rollout;
+use std::ops::Range;
+
+use grail_engine::Engine;
+use grail_engine::types::{Failure, GenerateRequest, Group, Observer, Rollout};
 
 use crate::advantages::advantages;
 use crate::assignment::{Assignment, Judgement, Problem, WindowHead};
@@ -9,7 +12,7 @@ use crate::environment::Environment;
 use crate::params::Network;
 use crate::signature::Signer;
 use crate::window::{self, Claim, Commit, Inference, Model, Statement, WindowFile};
-use crate::{AccountId, LAYER_INDEX, NUMERICS, ss58};
+use crate::{AccountId, Error, LAYER_INDEX, NUMERICS, ss58};
 
 /// When something was made: free fields that no verdict depends on.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +21,82 @@ pub struct Moment {
     pub block: u64,
     /// Unix time in seconds.
     pub timestamp: f64,
+}
+
+/// What ends proving without a result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProveError {
+    /// The engine refused the request: memory, or a parameter.
+    #[error(transparent)]
+    Engine(#[from] grail_engine::Error),
+    /// The network's parameters do not fit the model, or the key is not the assignment's.
+    #[error(transparent)]
+    Protocol(#[from] Error),
+}
+
+/// Where a run of groups ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("problem {index}, rollout {rollout}: {failure}")]
+pub struct Ended {
+    /// The problem whose group is incomplete.
+    pub index: u64,
+    /// The rollout that failed.
+    pub rollout: u32,
+    /// How.
+    pub failure: Failure,
+}
+
+/// Proven groups.
+#[derive(Debug)]
+pub struct Proven {
+    /// Entries of complete groups, from the first problem asked for without gaps.
+    pub entries: Vec<Inference>,
+    /// Why there are fewer groups than asked for: a rollout that has no value, or a cancelled call.
+    pub ended: Option<Ended>,
+}
+
+/// Lets the model answer a range of problems, and proves what it says.
+///
+/// # Errors
+/// [`ProveError`], before any work.
+pub fn answer<E: Environment>(
+    assignment: &Assignment<'_, E>,
+    engine: &mut Engine,
+    problems: Range<u64>,
+    signer: &Signer,
+    moment: Moment,
+    observer: &mut Observer<'_>,
+) -> Result<Proven, ProveError> {
+    if signer.account() != *assignment.account() {
+        let (has, needs) = (ss58::encode(&signer.account()), ss58::encode(assignment.account()));
+        return Err(Error::Key { field: "hotkey", problem: format!("{has}, the assignment is {needs}'s") }.into());
+    }
+    let parameters = assignment.protocol().network().parameters();
+    let problems: Vec<Problem<E::Problem>> = problems.map(|i| assignment.problem(i)).collect::<Result<_, _>>()?;
+    let seeds = |index| (0..parameters.rollouts_per_problem).map(|i| assignment.seed(index, i)).collect();
+    let group = |p: &Problem<E::Problem>| Group { prompt: p.prompt.clone(), seeds: seeds(p.index) };
+    let groups: Vec<Group> = problems.iter().map(group).collect();
+    let projection = assignment.projection()?;
+    let request = GenerateRequest {
+        groups: &groups,
+        sampling: assignment.protocol().sampling(),
+        max_new_tokens: parameters.max_new_tokens as usize,
+        eos_ids: &parameters.eos_ids,
+        projection: &projection,
+        keep_hidden: false,
+    };
+    let mut proven = Proven { entries: Vec::new(), ended: None };
+    for (problem, results) in problems.iter().zip(engine.generate(&request, observer)?) {
+        let failed = (0..).zip(&results).find_map(|(i, result)| Some((i, *result.as_ref().err()?)));
+        if let Some((rollout, failure)) = failed {
+            proven.ended = Some(Ended { index: problem.index, rollout, failure });
+            break;
+        }
+        let rollouts: Vec<Rollout> = results.into_iter().flatten().collect();
+        proven.entries.extend(prove_group(assignment, problem, &rollouts, signer, moment));
+    }
+    Ok(proven)
 }
 
 /// The entries of one problem's group, in the order of its rollouts.
