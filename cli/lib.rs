@@ -1,10 +1,12 @@
 //! The `grail` program as a library.
 
+pub mod beacon;
 pub mod commands;
 pub mod compare;
 pub mod flags;
 pub mod identity;
 pub mod load;
+pub mod network;
 pub mod sat;
 pub mod scoring;
 pub mod terminal;

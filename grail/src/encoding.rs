@@ -103,12 +103,24 @@ pub fn randomness_bytes(field: &'static str, text: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Hex`] for any other text.
 pub fn hash_from_text(field: &'static str, text: &str) -> Result<Hash> {
-    let mut bytes = [0; 32];
+    let bytes = bytes_from_text(field, text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| {
+        let problem = format!("{} bytes of text are not 64 lower-case hexadecimal digits", text.len());
+        Error::Hex { field, problem }
+    })
+}
+
+/// Bytes as pairs of lower-case digits, without a prefix: the one form where bytes are read that are no hash.
+///
+/// # Errors
+/// [`Error::Hex`] for any other text.
+pub fn bytes_from_text(field: &'static str, text: &str) -> Result<Vec<u8>> {
     let lower = !text.bytes().any(|b| b.is_ascii_uppercase());
-    if lower && hex::decode_to_slice(text, &mut bytes).is_ok() {
-        return Ok(bytes);
-    }
-    Err(Error::Hex { field, problem: format!("{} bytes of text are not 64 lower-case hexadecimal digits", text.len()) })
+    let bytes = lower.then(|| hex::decode(text).ok()).flatten();
+    bytes.ok_or_else(|| {
+        let problem = format!("{} bytes of text are not pairs of lower-case hexadecimal digits", text.len());
+        Error::Hex { field, problem }
+    })
 }
 
 fn hex_digit(field: &'static str, byte: u8) -> Result<u8> {
@@ -161,11 +173,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bytes_have_one_spelling() {
+        assert_eq!(bytes_from_text("test", "00ab").unwrap(), [0, 0xab]);
+        assert_eq!(bytes_from_text("test", "").unwrap(), Vec::<u8>::new());
+        for bad in ["00AB", "0x00ab", "00a", " 00ab", "00 ab", "zz", "\u{e9}\u{e9}"] {
+            assert!(bytes_from_text("test", bad).is_err(), "{bad:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused_without_a_panic(text: String) {
             let _ = normalised_hex("test", &text);
             let _ = hash_from_text("test", &text);
+            let _ = bytes_from_text("test", &text);
         }
 
         #[test]

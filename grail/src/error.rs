@@ -18,6 +18,14 @@ pub enum Error {
         /// What was found and what was expected.
         problem: String,
     },
+    /// A JSON document, or a field of it, is not what its reader expects.
+    #[error("{field}: {problem}")]
+    Json {
+        /// The field with the fields around it, or the document.
+        field: String,
+        /// What was found and what was expected.
+        problem: String,
+    },
     /// A number or a length is outside what its use allows.
     #[error("{field}: {problem}")]
     Range {

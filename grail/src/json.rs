@@ -4,7 +4,11 @@
 //! ASCII only, keys sorted by code point in the canonical style. Large documents are written piece by
 //! piece with the `push_` functions; [`Value`] is for small ones.
 
+mod read;
+
 use std::fmt::Write;
+
+pub use read::Members;
 
 /// Separators and the order of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! Everything that all parties must agree on stands here. A [`Network`] exists only with parameters that
 //! passed every check; the checks that need the model (context length, ids in the vocabulary) are the engine's.
 
-use crate::encoding::sha256;
-use crate::json::{Style, Value, f64_text};
+use crate::encoding::{hash_from_text, sha256};
+use crate::json::{Members, Style, Value, f64_text, read_f64};
 use crate::{Error, Hash, NUMERICS, Result};
 
 /// The environment where a network does not say otherwise.
@@ -54,6 +54,12 @@ impl Parameters {
     /// The canonical JSON whose hash is the network id; reals are strings.
     #[must_use]
     pub fn canonical(&self) -> String {
+        self.to_value().to_text(Style::Canonical)
+    }
+
+    /// The object that is hashed.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
         let hash = |hash: &Hash| Value::Text(hex::encode(hash));
         let integer = |value: u64| Value::Integer(value.into());
         let real = |value: f64| Value::Text(f64_text(value));
@@ -77,7 +83,37 @@ impl Parameters {
             ("weights_digest", hash(&self.weights_digest)),
             ("window_length", integer(self.window_length)),
         ];
-        Value::Object(members.map(|(k, v)| (k.to_owned(), v)).into()).to_text(Style::Canonical)
+        Value::Object(members.map(|(k, v)| (k.to_owned(), v)).into())
+    }
+
+    /// Reads the object back. Ranges are left to [`Network::new`].
+    ///
+    /// # Errors
+    /// [`Error::Json`] names a member that is missing, unknown or of another type, [`Error::Parameter`] one whose
+    /// value is not the canonical text, or whose numerics are not ours.
+    pub fn from_value(value: &Value) -> Result<Self> {
+        let mut members = Members::of("parameters", value)?;
+        literal(&mut members, "numerics", NUMERICS)?;
+        let parameters = Self {
+            genesis_hash: hash_member(&mut members, "genesis_hash")?,
+            netuid: members.integer("netuid")?,
+            window_length: members.integer("window_length")?,
+            beacon_chain_hash: hash_member(&mut members, "beacon_chain_hash")?,
+            beacon_delay_ms: members.integer("beacon_delay_ms")?,
+            model_name: members.text("model_name")?.to_owned(),
+            weights_digest: hash_member(&mut members, "weights_digest")?,
+            environment: members.text("environment")?.to_owned(),
+            rollouts_per_problem: members.integer("rollouts_per_problem")?,
+            max_new_tokens: members.integer("max_new_tokens")?,
+            eos_ids: members.integers("eos_ids")?,
+            temperature: real_member(&mut members, "temperature")?,
+            top_k: members.integer("top_k")?,
+            top_p: real_member(&mut members, "top_p")?,
+            repetition_penalty: real_member(&mut members, "repetition_penalty")?,
+            max_groups: members.integer("max_groups")?,
+        };
+        members.end()?;
+        Ok(parameters)
     }
 
     fn check(&self) -> Result<()> {
@@ -155,6 +191,27 @@ fn real(field: &'static str, value: f64, holds: impl Fn(f64) -> bool, rule: &str
     Err(refused(field, format!("{value:?} is not a number {rule}")))
 }
 
+fn literal(members: &mut Members<'_>, field: &'static str, ours: &str) -> Result<()> {
+    match members.text(field)? {
+        text if text == ours => Ok(()),
+        other => Err(refused(field, format!("{other:?}, this version knows {ours:?}"))),
+    }
+}
+
+fn hash_member(members: &mut Members<'_>, field: &'static str) -> Result<Hash> {
+    hash_from_text(field, members.text(field)?).map_err(|e| match e {
+        Error::Hex { field, problem } => refused(field, problem),
+        other => other,
+    })
+}
+
+/// A real as the one text that is hashed for it.
+fn real_member(members: &mut Members<'_>, field: &'static str) -> Result<f64> {
+    let text = members.text(field)?;
+    let value = read_f64(text).filter(|&x| f64_text(x) == text);
+    value.ok_or_else(|| refused(field, format!("{text:?} is not the canonical text of a real")))
+}
+
 fn refused(field: &'static str, problem: String) -> Error {
     Error::Parameter { field, problem }
 }
@@ -162,6 +219,7 @@ fn refused(field: &'static str, problem: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn base() -> Parameters {
         Parameters {
@@ -247,6 +305,82 @@ mod tests {
         let network = Network::new(base()).unwrap();
         for (block, start) in [(0, 0), (49, 0), (50, 50), (101, 100)] {
             assert_eq!(network.window_start(block), start);
+        }
+    }
+
+    /// The base's object with one member replaced, removed (`None`) or added.
+    fn altered(key: &str, value: Option<Value>) -> Value {
+        let Value::Object(mut members) = base().to_value() else { panic!("no object") };
+        members.retain(|(k, _)| k != key);
+        members.extend(value.map(|v| (key.to_owned(), v)));
+        Value::Object(members)
+    }
+
+    fn field_of(value: &Value) -> String {
+        match Parameters::from_value(value) {
+            Err(Error::Parameter { field, .. }) => field.to_owned(),
+            Err(Error::Json { field, .. }) => field,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_member_is_needed_and_no_other_is_known() {
+        let Value::Object(members) = base().to_value() else { panic!("no object") };
+        assert_eq!(members.len(), 17);
+        for (key, value) in &members {
+            assert_eq!(Parameters::from_value(&altered(key, Some(value.clone()))), Ok(base()));
+            assert_eq!(field_of(&altered(key, None)), format!("parameters.{key}"));
+            assert_eq!(field_of(&altered(key, Some(Value::Null))), format!("parameters.{key}"));
+        }
+        assert_eq!(field_of(&altered("seed", Some(Value::Integer(1)))), "parameters.seed");
+    }
+
+    #[test]
+    fn a_value_in_another_spelling_is_refused_by_name() {
+        let text = |t: &str| Value::from(t);
+        let cases = [
+            ("numerics", text("grail-exact-2")),
+            ("genesis_hash", text(&"AB".repeat(32))),
+            ("weights_digest", text(&format!("0x{}", "ab".repeat(32)))),
+            ("beacon_chain_hash", text("ab")),
+            ("temperature", text("0.70")),
+            ("top_p", text("1")),
+            ("top_p", text("9.5e-1")),
+            ("repetition_penalty", text("NaN")),
+            ("repetition_penalty", text("+1.1")),
+        ];
+        for (field, value) in cases {
+            assert_eq!(field_of(&altered(field, Some(value))), field);
+        }
+        for (field, value) in [("temperature", Value::Real(0.7)), ("netuid", Value::Integer(65_536))] {
+            assert_eq!(field_of(&altered(field, Some(value))), format!("parameters.{field}"));
+        }
+    }
+
+    prop_compose! {
+        fn any_parameters()(
+            hashes: [Hash; 3], netuid: u16, longs: (u64, u64), model_name: String, counts: [u32; 4],
+            eos_ids: Vec<u32>, reals in [prop::num::f64::NORMAL, prop::num::f64::ANY, prop::num::f64::POSITIVE],
+        ) -> Parameters {
+            let real = |i: usize| if reals[i].is_finite() { reals[i] } else { 1.0 };
+            let [genesis_hash, beacon_chain_hash, weights_digest] = hashes;
+            let [rollouts_per_problem, max_new_tokens, top_k, max_groups] = counts;
+            Parameters {
+                genesis_hash, netuid, window_length: longs.0, beacon_chain_hash, beacon_delay_ms: longs.1, model_name,
+                weights_digest, rollouts_per_problem, max_new_tokens, eos_ids, temperature: real(0), top_k,
+                top_p: real(1), repetition_penalty: real(2), max_groups,
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_text_reads_back_and_is_written_again(parameters in any_parameters()) {
+            let text = parameters.canonical();
+            let read = Parameters::from_value(&Value::read("parameters", &text).unwrap()).unwrap();
+            prop_assert_eq!(read.canonical(), text);
+            prop_assert_eq!(read, parameters);
         }
     }
 }

@@ -54,6 +54,12 @@ impl BeaconSchedule {
         u64::try_from(round).map_err(|_| Error::range("beacon round", format!("{round}")))
     }
 
+    /// The newest round that is out at a time; `None` before genesis, or for a round beyond 64 bits.
+    #[must_use]
+    pub fn round_at_time(&self, unix_ms: u64) -> Option<u64> {
+        (unix_ms.checked_sub(self.genesis_ms)? / self.period_ms).checked_add(1)
+    }
+
     /// The time of a round, counted from 1; `None` for round 0 or a time beyond 64 bits.
     #[must_use]
     pub fn time_of_round(&self, round: u64) -> Option<u64> {
@@ -128,10 +134,24 @@ mod tests {
         }
 
         #[test]
+        fn the_newest_round_is_the_last_that_is_not_after_the_time(
+            genesis in 0_u64..1 << 50, period in 1_u64..1 << 20, now in 0_u64..1 << 50,
+        ) {
+            let schedule = BeaconSchedule::new(genesis, period).unwrap();
+            let Some(round) = schedule.round_at_time(now) else {
+                prop_assert!(now < genesis);
+                return Ok(());
+            };
+            prop_assert!(schedule.time_of_round(round).unwrap() <= now);
+            prop_assert!(schedule.time_of_round(round + 1).unwrap() > now);
+        }
+
+        #[test]
         fn any_time_gives_a_round_or_an_error(genesis: u64, period: u64, timestamp: u64, delay: u64) {
             let round = BeaconSchedule::new(genesis, period)
                 .and_then(|schedule| Ok((schedule, schedule.round_of_block(timestamp, delay)?)));
             if let Ok((schedule, round)) = round {
+                let _ = schedule.round_at_time(timestamp);
                 let _ = schedule.time_of_round(round);
             }
         }

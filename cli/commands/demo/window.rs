@@ -3,9 +3,8 @@
 use anyhow::{Result, ensure};
 use grail_engine::checkpoint::Checkpoint;
 use grail_engine::tokenizer::Tokenizer;
-use grail_engine::types::{Sampling, Seed};
+use grail_engine::types::Seed;
 use grail_protocol::encoding::sha256;
-use grail_protocol::params::{DEFAULT_WINDOW_LENGTH, ENVIRONMENT, Network, Parameters};
 use grail_protocol::problem::{account_offset, difficulty, difficulty_position, seed_text};
 use grail_protocol::randomness::{block_randomness, sampling_seed};
 use grail_protocol::signature::Signer;
@@ -15,13 +14,12 @@ use super::ROLLOUTS;
 use crate::environment::Environment;
 use crate::flags::Demo;
 use crate::identity;
+use crate::network;
 use crate::sat::{Instance, Sat};
 
 /// Public: nobody may trust what this hotkey signs.
 const HOTKEY_SEED: &[u8] = b"grail demo hotkey";
 const BLOCK: u64 = 1000;
-const BEACON_DELAY_MS: u64 = 12_000;
-const MAX_GROUPS: u32 = 512;
 
 /// What is known at the start of a window.
 pub struct Window {
@@ -44,7 +42,8 @@ pub struct Problem {
 impl Window {
     pub fn made(model: &str, checkpoint: &Checkpoint, eos: u32, flags: &Demo) -> Result<Self> {
         let weights_digest = identity::digest(checkpoint)?;
-        let network_id = *Network::new(parameters(model, weights_digest, eos, flags.max_new_tokens))?.id();
+        let file = network::offline(name_of(model), weights_digest, vec![eos], flags.max_new_tokens, ROLLOUTS)?;
+        let network_id = *file.network().id();
         let made = |what: &str| sha256(format!("grail demo {what} {}", flags.seed).as_bytes());
         let (block, randomness) = match flags.randomness {
             Some(given) => (None, given.0),
@@ -71,26 +70,7 @@ impl Window {
     }
 }
 
-fn parameters(model: &str, weights_digest: Hash, eos: u32, max_new_tokens: u32) -> Parameters {
-    let Sampling { temperature, top_k, top_p, repetition_penalty } = Sampling::default();
-    // A name, never a path.
-    let model_name = model.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("model").to_owned();
-    Parameters {
-        genesis_hash: sha256(b"grail demo genesis"),
-        netuid: 0,
-        window_length: DEFAULT_WINDOW_LENGTH,
-        beacon_chain_hash: sha256(b"grail demo beacon chain"),
-        beacon_delay_ms: BEACON_DELAY_MS,
-        model_name,
-        weights_digest,
-        environment: ENVIRONMENT.into(),
-        rollouts_per_problem: ROLLOUTS,
-        max_new_tokens,
-        eos_ids: vec![eos],
-        temperature,
-        top_k,
-        top_p,
-        repetition_penalty,
-        max_groups: MAX_GROUPS,
-    }
+/// A name, never a path.
+fn name_of(model: &str) -> &str {
+    model.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("model")
 }

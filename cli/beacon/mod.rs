@@ -1,0 +1,13 @@
+//! The randomness beacon: what a drand chain is, whether a round's signature is right, and a chain of our own for
+//! work without a network (DESIGN 4.2, 5; PROTOCOL 9).
+//!
+//! Pure functions: fetching rounds is somebody else's work. Nothing here trusts what a relay says: the chain hash and
+//! the randomness are always recomputed, and there is no mock that steps in when a beacon is missing.
+
+mod chain;
+mod local;
+mod verify;
+
+pub use chain::{ChainError, ChainInfo, ChainParts, Scheme};
+pub use local::LocalBeacon;
+pub use verify::{BeaconError, signature_from_text, verify};
