@@ -44,6 +44,12 @@ impl Paint {
         self.wrap("32", text)
     }
 
+    /// Neither.
+    #[must_use]
+    pub fn yellow(self, text: impl Display) -> String {
+        self.wrap("33", text)
+    }
+
     /// Bad.
     #[must_use]
     pub fn red(self, text: impl Display) -> String {

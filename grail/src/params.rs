@@ -367,6 +367,7 @@ mod tests {
             let [genesis_hash, beacon_chain_hash, weights_digest] = hashes;
             let [rollouts_per_problem, max_new_tokens, top_k, max_groups] = counts;
             Parameters {
+                environment: ENVIRONMENT.into(),
                 genesis_hash, netuid, window_length: longs.0, beacon_chain_hash, beacon_delay_ms: longs.1, model_name,
                 weights_digest, rollouts_per_problem, max_new_tokens, eos_ids, temperature: real(0), top_k,
                 top_p: real(1), repetition_penalty: real(2), max_groups,

@@ -1,0 +1,135 @@
+//! Flags of the commands that make and judge window files.
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+
+use super::{EngineFlags, Hex32, ModelFlag};
+
+/// Which network a file is of.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Network")]
+pub struct NetworkFlags {
+    #[command(flatten)]
+    pub model: ModelFlag,
+    /// The network's parameters and beacon [default: a network for offline use of this model]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["max_new_tokens", "rollouts_per_problem"])]
+    pub network: Option<PathBuf>,
+    /// Most tokens of an answer, in the offline network
+    #[arg(long, value_name = "N", default_value_t = 160, value_parser = value_parser!(u32).range(1..=1 << 20))]
+    pub max_new_tokens: u32,
+    /// Answers to each problem, in the offline network
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(1..=4096))]
+    pub rollouts_per_problem: u32,
+}
+
+/// `grail rollouts`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The file is what a miner would publish, with proofs and signatures; `grail verify` judges it. Without --head the window
+begins with a made block of the offline network. Signed by --wallet and --hotkey, or by a public key for offline use.
+
+Examples:
+  grail rollouts --problems 3 --out window.json.gz && grail verify window.json.gz
+  grail rollouts --problems 3 --out w.json.gz --head other.json.gz --network net.json --hotkey miner-1")]
+pub struct Rollouts {
+    #[command(flatten)]
+    pub network: NetworkFlags,
+    /// Problems to answer
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1 << 20))]
+    pub problems: u32,
+    /// The file to write, gzip; must not exist
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Takes block and beacon from this window file, or from an object {\"block\": ..., \"beacon\": ...}
+    #[arg(long, value_name = "FILE")]
+    pub head: Option<PathBuf>,
+    /// Text that the offline network's block is made from
+    #[arg(long, value_name = "TEXT", default_value = "grail", conflicts_with = "head")]
+    pub seed: String,
+    /// Also writes the network's parameters and beacon, for --network
+    #[arg(long, value_name = "FILE")]
+    pub write_network: Option<PathBuf>,
+    #[command(flatten)]
+    pub signer: SignerFlags,
+    /// Sequences at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+/// `grail verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Everything is derived again: the beacon's signature, R_w, problems, prompts, rewards, and, by one pass of the model, every
+sketch, token and log-probability. Exits with 3 if the file is void or fraud. What needs a chain is listed, not assumed.
+
+Examples:
+  grail verify window.json.gz
+  grail verify window.json.gz --network net.json --model Qwen/Qwen3-4B-Instruct-2507 --json")]
+pub struct Verify {
+    /// The window file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub network: NetworkFlags,
+    /// The hotkey whose file this must be [default: the one it names]
+    #[arg(long, value_name = "SS58")]
+    pub address: Option<String>,
+    /// C_w, 64 hex digits: checks the groups it draws, or with --spot the positions it opens [default: all groups]
+    #[arg(long, value_name = "HEX")]
+    pub challenge: Option<Hex32>,
+    /// Instead of everything: 16 positions of each rollout's sketches, with a tolerance of 3, under --challenge or fresh
+    /// random bytes. Weaker; for comparison with other systems
+    #[arg(long)]
+    pub spot: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Sequences at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+/// `grail inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Shows what a file says. Nothing is verified but the format: that is what `grail verify` is for.
+
+Examples:
+  grail inspect window.json.gz --rollout 5
+  grail inspect window.json.gz --canonical | sha256sum")]
+pub struct Inspect {
+    /// The window file
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub model: ModelFlag,
+    /// The rollout to show, by its place in the file
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "canonical")]
+    pub rollout: usize,
+    /// Canonical JSON without signatures and free fields: the same for every run over one miner's window
+    #[arg(long)]
+    pub canonical: bool,
+}
+
+/// `grail soak`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each round makes a window file with a random network, model, batch, thread count and instruction set, and verifies it with
+others. One rejected rollout ends it with exit code 3, and the seed that repeats the round.
+
+Example:
+  grail soak --tokens 1000000")]
+pub struct Soak {
+    /// Ends after the round in which this many completion tokens are verified
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub tokens: u64,
+    /// Decides every random choice
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Threads at most [default: one per core]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<std::num::NonZeroUsize>,
+}
