@@ -146,7 +146,7 @@ pub fn push_f64(out: &mut String, value: f64) {
         out.push_str("Infinity");
         return;
     }
-    let scientific = format!("{:e}", value.abs());
+    let scientific = shortest(value.abs());
     let (mantissa, exponent) = scientific.split_once('e').expect("LowerExp writes an e");
     let exponent: i32 = exponent.parse().expect("LowerExp writes an integer");
     if (-4..16).contains(&exponent) {
@@ -156,6 +156,15 @@ pub fn push_f64(out: &mut String, value: f64) {
         let magnitude = exponent.unsigned_abs();
         write!(out, "{mantissa}e{sign}{magnitude:02}").expect("writing to a String");
     }
+}
+
+/// The shortest decimal that reads back, as `1.5e0`. Of two that are equally near, Python takes the one with an even
+/// last digit; the standard library may not.
+fn shortest(magnitude: f64) -> String {
+    let shortest = format!("{magnitude:e}");
+    let mantissa = shortest.split_once('e').map_or(0, |(mantissa, _)| mantissa.len());
+    let even = format!("{magnitude:.*e}", mantissa.saturating_sub(2));
+    if even.parse() == Ok(magnitude) { even } else { shortest }
 }
 
 /// Appends an f32 as the shortest decimal of the widened f64 (DESIGN 4.9).
@@ -272,6 +281,26 @@ mod tests {
         assert_eq!(read_f32("0.10000000149011612"), Some(0.1));
         assert_eq!(read_f32("0.1"), None);
         assert_eq!(read_f32("-0").map(f32::to_bits), Some(0x8000_0000));
+    }
+
+    #[test]
+    fn of_two_equally_near_decimals_the_even_one_is_written() {
+        // 1.31604766845703125 lies halfway between ...312 and ...313; so do the others.
+        for text in ["1.3160476684570312", "-1.3160476684570312", "1125899906842624.2", "1125899906842625.8"] {
+            let value = text.parse().unwrap();
+            assert_eq!(f64_text(value), text);
+        }
+        // Powers of two, where the lower half of what reads back is narrower, and the ends of the range.
+        for text in [
+            "5e-324",
+            "2.2250738585072014e-308",
+            "9007199254740992.0",
+            "9.5367431640625e-07",
+            "1.7976931348623157e+308",
+        ] {
+            let value = text.parse().unwrap();
+            assert_eq!(f64_text(value), text);
+        }
     }
 
     fn documents() -> impl Strategy<Value = Value> {
