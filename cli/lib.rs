@@ -10,3 +10,4 @@ pub mod load;
 pub mod sat;
 pub mod scoring;
 pub mod terminal;
+pub mod wallet;

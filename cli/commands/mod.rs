@@ -5,6 +5,7 @@ mod demo;
 mod generate;
 mod model;
 mod trace;
+mod wallet;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -86,6 +87,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Outcome> {
         Command::Trace(flags) => trace::run(&flags, out),
         Command::Model(flags) => model::run(&flags, out),
         Command::Bench(flags) => bench::run(&flags, out),
+        Command::Wallet(flags) => wallet::run(&flags, out),
     }
 }
 

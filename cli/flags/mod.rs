@@ -2,6 +2,7 @@
 //! here by their types (`values`), relations between flags by clap, everything else where it is used.
 
 mod values;
+mod wallet;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,6 +12,10 @@ use grail_engine::EngineOptions;
 use grail_engine::types::Sampling;
 
 pub use values::{Bytes, Hex32, SeedText, ShapeName, TokenList};
+pub use wallet::{
+    Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,
+    WalletRoot,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -47,6 +52,8 @@ pub enum Command {
     Model(Model),
     /// Measure speed
     Bench(Bench),
+    /// Make, store, list and show hotkeys, and sign with them
+    Wallet(Wallet),
 }
 
 /// Flags of everything that runs a model. None of them changes a result.
