@@ -7,8 +7,10 @@ pub mod flags;
 pub mod identity;
 pub mod load;
 pub mod network;
+pub mod offline;
 pub mod sat;
 pub mod scoring;
 pub mod terminal;
+pub mod wallet;
 
 pub use grail_protocol::{advantages, environment};

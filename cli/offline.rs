@@ -129,7 +129,11 @@ pub fn head_of(block: &Block, beacon: &Beacon, network: &NetworkFile) -> Result<
     let due = network.beacon().schedule().round_of_block(timestamp_ms, parameters.beacon_delay_ms);
     let due = due.map_err(|e| refused("block.timestamp_ms", e.to_string(), timestamp_ms.to_string()))?;
     if due != round {
-        return Err(refused("beacon.round", format!("{due}, the first that is due after the block"), round.to_string()));
+        return Err(refused(
+            "beacon.round",
+            format!("{due}, the first that is due after the block"),
+            round.to_string(),
+        ));
     }
     let signed = signature_from_text(&beacon.signature)
         .and_then(|bytes| Ok((verify(network.beacon(), round, &bytes, None)?, bytes)));

@@ -76,7 +76,10 @@ impl Page<'_> {
         self.row("window", format!("blocks {} to {end}", file.window_start))?;
         self.row("block", format!("{} {}", file.block.number, file.block.hash))?;
         self.row("beacon", format!("round {}", file.beacon.round))?;
-        let heading = format!("{:>9} {:>8} {:>11}  {:<7} {:>7} {:>9}", "rollout", "problem", "tokens", "solved", "reward", "advantage");
+        let heading = format!(
+            "{:>9} {:>8} {:>11}  {:<7} {:>7} {:>9}",
+            "rollout", "problem", "tokens", "solved", "reward", "advantage"
+        );
         writeln!(self.out, "\n{}", self.paint.dim(heading))?;
         for (i, entry) in file.inferences.iter().enumerate() {
             let claim = &entry.commit.rollout;

@@ -3,8 +3,13 @@
 mod bench;
 mod demo;
 mod generate;
+mod inspect;
 mod model;
+mod rollouts;
+mod soak;
 mod trace;
+mod verify;
+mod wallet;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -82,10 +87,15 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command, out: &mut dyn Write) -> Result<Outcome> {
     match command {
         Command::Demo(flags) => demo::run(&flags, out),
+        Command::Rollouts(flags) => rollouts::run(&flags, out),
+        Command::Verify(flags) => verify::run(&flags, out),
+        Command::Inspect(flags) => inspect::run(&flags, out),
+        Command::Soak(flags) => soak::run(&flags, out),
         Command::Generate(flags) => generate::run(&flags, out),
         Command::Trace(flags) => trace::run(&flags, out),
         Command::Model(flags) => model::run(&flags, out),
         Command::Bench(flags) => bench::run(&flags, out),
+        Command::Wallet(flags) => wallet::run(&flags, out),
     }
 }
 

@@ -11,19 +11,20 @@ use grail_engine::types::{Event, Observer};
 use grail_engine::{Engine, EngineOptions};
 use grail_protocol::assignment::{Protocol, WindowHead};
 use grail_protocol::params::Network;
-use grail_protocol::prove::{self, Moment, Proven};
+use grail_protocol::prove::{self, Moment};
 use grail_protocol::signature::Signer;
+use grail_protocol::ss58;
 use grail_protocol::verify::{Claimed, Extent, Outcome as Verdict, Selection, Verifier, scorer};
 use grail_protocol::window::{self, Form, Schema, WindowFile};
-use grail_protocol::ss58;
 use serde::Deserialize;
 
 use super::{Outcome, Usage};
-use crate::flags::Rollouts;
+use crate::flags::{Rollouts, SignerFlags};
 use crate::network::NetworkFile;
 use crate::offline::{Setting, head_of, made_head, open, public_signer};
 use crate::sat::Sat;
 use crate::terminal::{Paint, StatusLine, size};
+use crate::wallet;
 
 pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     // Hours of work must not end at a file that cannot be written.
@@ -40,7 +41,7 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     if let Some(path) = &flags.write_network {
         network.write(path)?;
     }
-    let signer = flags.signer.signer()?;
+    let signer = signer(&flags.signer)?;
     let is_public = signer.account() == public_signer().account();
     let assignment = protocol.assignment(&head, signer.account());
     let options = EngineOptions { max_batch: flags.batch as usize, ..flags.engine.options() };
@@ -78,6 +79,14 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     }
 }
 
+fn signer(flags: &SignerFlags) -> Result<Signer> {
+    match (&flags.uri, flags.wallet()) {
+        (Some(uri), _) => Ok(wallet::uri::parse(uri).map_err(|e| Usage(format!("--uri: {e}")))?.into_signer()),
+        (None, Some(place)) => Ok(wallet::signer(&place)?),
+        (None, None) => Ok(public_signer()),
+    }
+}
+
 fn groups(file: &WindowFile, network: &Network) -> usize {
     file.inferences.len() / network.parameters().rollouts_per_problem as usize
 }
@@ -96,8 +105,7 @@ fn check_own(
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.subsec_nanos() as usize);
     let place = nanos.checked_rem(groups).map_or(Vec::new(), |place| vec![place]);
     let claimed = Claimed { file, head, account: &account };
-    let verdict =
-        verifier.verify(claimed, Selection::Places(&place), Extent::Deciding, &mut scorer(engine))?;
+    let verdict = verifier.verify(claimed, Selection::Places(&place), Extent::Deciding, &mut scorer(engine))?;
     match verdict.reason {
         None if verdict.outcome == Verdict::Valid => Ok(()),
         Some(reason) => bail!("nothing was written, the check of an own group failed: {reason}"),
@@ -176,7 +184,8 @@ fn given_head(path: &Path, network: &NetworkFile) -> Result<WindowHead> {
         };
         let file = open(path, &Schema::of::<Sat>(), &limits)?.file;
         let file = file.map_err(|reason| Usage(format!("{}: {reason}", context())))?;
-        return head_of(&file.block, &file.beacon, network).map_err(|reason| Usage(format!("{}: {reason}", context())).into());
+        return head_of(&file.block, &file.beacon, network)
+            .map_err(|reason| Usage(format!("{}: {reason}", context())).into());
     }
     let GivenHead { block, beacon } = serde_json::from_slice(&text).with_context(context)?;
     let block =

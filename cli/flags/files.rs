@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use super::{EngineFlags, Hex32, ModelFlag};
+use super::{EngineFlags, Hex32, ModelFlag, WalletFlags, WalletPlace, WalletRoot};
+use crate::wallet::Name;
 
 /// Which network a file is of.
 #[derive(Debug, Clone, Args)]
@@ -21,6 +22,39 @@ pub struct NetworkFlags {
     /// Answers to each problem, in the offline network
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(1..=4096))]
     pub rollouts_per_problem: u32,
+}
+
+/// Which key signs.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Signing [default: a public key for offline use]")]
+pub struct SignerFlags {
+    /// Wallet of the hotkey [default with --hotkey: default]
+    #[arg(long, value_name = "NAME")]
+    pub wallet: Option<Name>,
+    /// Hotkey in it [default with --wallet: default]
+    #[arg(long, value_name = "NAME")]
+    pub hotkey: Option<Name>,
+    #[command(flatten)]
+    pub root: WalletRoot,
+    /// File with the password of an encrypted hotkey, - for standard input
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// A development key such as //Alice: everybody knows it
+    #[arg(long, value_name = "URI", conflicts_with_all = ["wallet", "hotkey", "wallet_path", "password_file"])]
+    pub uri: Option<String>,
+}
+
+impl SignerFlags {
+    /// The hotkey's place, if one was named.
+    #[must_use]
+    pub fn wallet(&self) -> Option<WalletFlags> {
+        if self.wallet.is_none() && self.hotkey.is_none() {
+            return None;
+        }
+        let name = |name: &Option<Name>| name.clone().unwrap_or_default();
+        let place = WalletPlace { root: self.root.clone(), wallet: name(&self.wallet), hotkey: name(&self.hotkey) };
+        Some(WalletFlags { place, password_file: self.password_file.clone() })
+    }
 }
 
 /// `grail rollouts`.

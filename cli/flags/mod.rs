@@ -1,7 +1,9 @@
 //! What can be typed. What it means is the business of the commands: values that can be judged alone are judged
 //! here by their types (`values`), relations between flags by clap, everything else where it is used.
 
+mod files;
 mod values;
+mod wallet;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,7 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use grail_engine::EngineOptions;
 use grail_engine::types::Sampling;
 
+pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use values::{Bytes, Hex32, SeedText, ShapeName, TokenList};
+pub use wallet::{
+    Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,
+    WalletRoot,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -21,6 +28,7 @@ Exit codes:
 
 Examples:
   grail demo
+  grail rollouts --problems 3 --out window.json.gz && grail verify window.json.gz
   grail generate --sat my-seed
   grail generate --model Qwen/Qwen3-0.6B --chat --prompt 'Name three rivers.'
   grail trace --cases tests/vectors/exact/model-sat-tiny.json --check";
@@ -39,6 +47,14 @@ pub struct Cli {
 pub enum Command {
     /// Answer SAT problems, verify every bit of the answers, and catch one edited token
     Demo(Demo),
+    /// Answer a window's problems offline, with proofs, into a signed window file
+    Rollouts(Rollouts),
+    /// Derive a window file again and say what it is worth
+    Verify(Verify),
+    /// Show what a window file says
+    Inspect(Inspect),
+    /// Make and verify window files of random models until many tokens have held
+    Soak(Soak),
     /// Continue a prompt
     Generate(Generate),
     /// Show what the model computes, bit by bit, to compare machines and implementations
@@ -47,6 +63,8 @@ pub enum Command {
     Model(Model),
     /// Measure speed
     Bench(Bench),
+    /// Make, store, list and show hotkeys, and sign with them
+    Wallet(Wallet),
 }
 
 /// Flags of everything that runs a model. None of them changes a result.

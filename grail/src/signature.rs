@@ -3,9 +3,14 @@
 //! The form wrapped in `<Bytes>`, which wallets use for text from web pages, and hex text in place of bytes
 //! are not accepted: in `grail-exact-1` a message has one form.
 
+use schnorrkel::derive::{ChainCode, Derivation};
 use schnorrkel::{ExpansionMode, Keypair, MiniSecretKey, PublicKey, SecretKey};
+use zeroize::Zeroizing;
 
 use crate::{AccountId, Error, Result};
+
+/// Bytes of a secret key: scalar and nonce.
+pub const SECRET_BYTES: usize = 64;
 
 /// Bytes of a signature.
 pub const SIGNATURE_BYTES: usize = 64;
@@ -32,14 +37,40 @@ impl Signer {
         Self { keypair: mini.expand_to_keypair(ExpansionMode::Ed25519) }
     }
 
-    /// The key of a 64-byte secret: scalar in Ed25519's form, then nonce, as wallets store it.
+    /// The key of a 64-byte secret in schnorrkel's own form: the scalar, little-endian and below the group's order, then
+    /// the nonce. This is what wallets store as `privateKey`. Ed25519's form, in which the scalar is multiplied by
+    /// eight, looks the same, would give another key, and is taken nowhere.
     ///
     /// # Errors
-    /// [`Error::Key`] when the bytes hold no scalar.
-    pub fn from_secret(secret: &[u8; 64]) -> Result<Self> {
-        let secret = SecretKey::from_ed25519_bytes(secret)
-            .map_err(|e| Error::Key { field: "secret key", problem: e.to_string() })?;
+    /// [`Error::Key`] when the scalar is not below the order, or zero.
+    pub fn from_secret(secret: &[u8; SECRET_BYTES]) -> Result<Self> {
+        let refused = |problem: String| Error::Key { field: "secret key", problem };
+        if secret[..32] == [0; 32] {
+            return Err(refused("the scalar is zero".to_owned()));
+        }
+        let secret = SecretKey::from_bytes(secret).map_err(|e| refused(e.to_string()))?;
         Ok(Self { keypair: secret.to_keypair() })
+    }
+
+    /// The secret as [`Signer::from_secret`] reads it, for those who store it.
+    #[must_use]
+    pub fn secret(&self) -> Zeroizing<[u8; SECRET_BYTES]> {
+        Zeroizing::new(self.keypair.secret.to_bytes())
+    }
+
+    /// The child key of a hard junction (`//name`): neither key leads to the other without this secret.
+    #[must_use]
+    pub fn derive_hard(&self, junction: [u8; 32]) -> Self {
+        let (mini, _) = self.keypair.hard_derive_mini_secret_key(Some(ChainCode(junction)), b"");
+        Self { keypair: mini.expand_to_keypair(ExpansionMode::Ed25519) }
+    }
+
+    /// The child key of a soft junction (`/name`): its public key follows from this public key. The nonce of the
+    /// child's secret is drawn anew each time, so two derivations give one scalar and two secrets.
+    #[must_use]
+    pub fn derive_soft(&self, junction: [u8; 32]) -> Self {
+        let (keypair, _) = self.keypair.derived_key_simple(ChainCode(junction), b"");
+        Self { keypair }
     }
 
     /// The public key.
@@ -107,10 +138,39 @@ mod tests {
     #[test]
     fn a_stored_secret_gives_the_same_key() {
         let signer = Signer::from_seed(&[5; 32]);
-        let stored = signer.keypair.secret.to_ed25519_bytes();
-        let read = Signer::from_secret(&stored).unwrap();
+        let read = Signer::from_secret(&signer.secret()).unwrap();
         assert_eq!(read.account(), signer.account());
+        assert_eq!(*read.secret(), *signer.secret());
         assert!(verify(&signer.account(), b"m", &read.sign(b"m")));
+    }
+
+    #[test]
+    fn the_form_of_ed25519_does_not_give_the_key() {
+        let signer = Signer::from_seed(&[5; 32]);
+        let other_form = signer.keypair.secret.to_ed25519_bytes();
+        assert_ne!(other_form, *signer.secret());
+        assert_ne!(Signer::from_secret(&other_form).map(|s| s.account()), Ok(signer.account()));
+    }
+
+    #[test]
+    fn a_scalar_of_zero_or_beyond_the_order_is_no_key() {
+        let secret = |low: [u8; 32]| Signer::from_secret(&[low, [1; 32]].concat().try_into().unwrap()).map(|_| ());
+        assert!(matches!(secret([0; 32]), Err(Error::Key { field: "secret key", .. })));
+        assert!(matches!(secret([0xff; 32]), Err(Error::Key { field: "secret key", .. })));
+    }
+
+    #[test]
+    fn a_child_is_another_key_that_signs() {
+        let parent = Signer::from_seed(&[6; 32]);
+        let children = [parent.derive_hard([1; 32]), parent.derive_hard([2; 32]), parent.derive_soft([1; 32])];
+        for (i, child) in children.iter().enumerate() {
+            assert!(verify(&child.account(), b"m", &child.sign(b"m")));
+            assert_ne!(child.account(), parent.account());
+            assert!(children[..i].iter().all(|other| other.account() != child.account()));
+        }
+        assert_eq!(parent.derive_soft([1; 32]).account(), children[2].account());
+        let public = parent.keypair.public.derived_key_simple(ChainCode([1; 32]), b"").0;
+        assert_eq!(public.to_bytes(), children[2].account());
     }
 
     proptest! {

@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::io::Write;
 
 use anyhow::Result;
+use grail_protocol::Hash;
 use grail_protocol::assignment::WindowHead;
 use grail_protocol::problem::block_hash_text;
 use grail_protocol::randomness::block_randomness;
 use grail_protocol::verify::{Outcome, Reason, RolloutVerdict, Verdict};
 use grail_protocol::window::Inference;
-use grail_protocol::Hash;
 use serde_json::{Value, json};
 
 use crate::flags::Verify;
@@ -78,7 +78,8 @@ impl Report<'_> {
             return Ok(());
         }
         let paint = Paint::stdout();
-        let heading = format!("{:>7} {:>8} {:>11}  {:>7} {:>9}  verdict", "rollout", "problem", "tokens", "reward", "advantage");
+        let heading =
+            format!("{:>7} {:>8} {:>11}  {:>7} {:>9}  verdict", "rollout", "problem", "tokens", "reward", "advantage");
         writeln!(out, "\n{}", paint.dim(heading))?;
         for (i, (entry, verdict)) in file.inferences.iter().zip(&self.verdict.rollouts).enumerate() {
             let claim = &entry.commit.rollout;
@@ -101,7 +102,8 @@ impl Report<'_> {
             None if self.facts.flags.spot => paint.green("opened sketches within the tolerance"),
             None => {
                 let (sketches, tokens) = (commit.s_vals.len(), commit.rollout.completion_length);
-                let equal = format!("valid: {sketches} sketches, {tokens} tokens, {} log-probabilities equal", 2 * sketches);
+                let equal =
+                    format!("valid: {sketches} sketches, {tokens} tokens, {} log-probabilities equal", 2 * sketches);
                 paint.green(equal)
             }
         }
@@ -132,7 +134,12 @@ impl Report<'_> {
         };
         writeln!(out, "\nNot checked, for lack of a chain:")?;
         let genesis = hex::encode(self.facts.network.network().parameters().genesis_hash);
-        writeln!(out, "  that block {} of chain {}... is this one and had this time", head.block_number, &genesis[..8])?;
+        writeln!(
+            out,
+            "  that block {} of chain {}... is this one and had this time",
+            head.block_number,
+            &genesis[..8]
+        )?;
         writeln!(out, "  that the hotkey was registered at that block")?;
         writeln!(out, "  that the root was on chain before the window ended, and the file came before C_w was known")?;
         if self.facts.challenge.is_none() {
