@@ -32,7 +32,7 @@ const OFFLINE_PERIOD: u32 = 3;
 #[non_exhaustive]
 pub enum NetworkError {
     /// The file cannot be read or written.
-    #[error("{path}")]
+    #[error("{path}: {source}")]
     File {
         /// The file.
         path: PathBuf,

@@ -10,7 +10,7 @@ use std::path::Path;
 use grail_engine::EngineOptions;
 use grail_engine::cpu::isa::Isa;
 use runners::generated::Outcome;
-use runners::{exact_model, exact_ops, program, protocol, transformers};
+use runners::{beacon, exact_model, exact_ops, legacy, program, protocol, transformers};
 use serde_json::Value;
 
 /// How a file is covered.
@@ -37,19 +37,20 @@ const TABLE: &[(&str, By)] = &[
     ("exact/protocol.json", Run(both_halves)),
     ("exact/sweeps.json", Run(sweeps)),
     ("exact/window-sat-tiny.json", Issue("A2, the protocol on files")),
-    ("hf_rows.json", Issue("A2, the protocol on files")),
+    ("hf_rows.json", Run(legacy_file)),
     ("indices.json", Run(protocol_file)),
     ("int_hash.json", Run(protocol_file)),
     ("mod_tolerance.json", Run(protocol_file)),
     ("mt19937.json", Run(protocol_file)),
     ("network/README.md", Not("text")),
+    ("network/drand.json", Run(beacon_file)),
     ("network/ss58.json", Run(protocol_file)),
     ("network/wallet/", Issue("A2, the protocol on files")),
     ("network/*.json", Issue("A3, the running subnet, and D, the real network")),
     ("prf.json", Run(protocol_file)),
     ("python_json.json", Run(protocol_file)),
     ("r_vec.json", Run(protocol_file)),
-    ("randomness.json", Issue("A2, the protocol on files (legacy, as test support)")),
+    ("randomness.json", Run(legacy_file)),
     ("sampling_shape.json", Not("PROTOCOL 5.4, replaced entirely by DESIGN 4")),
     ("sampling_warpers.json", Run(warpers)),
     ("sat.json", Run(program_file)),
@@ -65,7 +66,7 @@ const TABLE: &[(&str, By)] = &[
     ("vnext.json", Not("PROTOCOL 17, background only")),
     ("wallet_window.json", Not("PROTOCOL 5.1 and 5.3, replaced entirely by DESIGN 4")),
     ("weights.json", Run(program_file)),
-    ("windows.json", Issue("A2, the protocol on files (legacy, as test support)")),
+    ("windows.json", Run(legacy_file)),
 ];
 
 fn matches(pattern: &str, path: &str) -> bool {
@@ -104,6 +105,14 @@ fn protocol_file(folder: &Path, path: &Path) -> Outcome<usize> {
 
 fn program_file(folder: &Path, path: &Path) -> Outcome<usize> {
     by_name(program::RUNNERS, folder, path)
+}
+
+fn beacon_file(folder: &Path, path: &Path) -> Outcome<usize> {
+    by_name(beacon::RUNNERS, folder, path)
+}
+
+fn legacy_file(folder: &Path, path: &Path) -> Outcome<usize> {
+    by_name(legacy::RUNNERS, folder, path)
 }
 
 fn both_halves(folder: &Path, path: &Path) -> Outcome<usize> {

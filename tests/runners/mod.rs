@@ -4,9 +4,11 @@
 //! `protocol` needs the crate grail-protocol only and is run by its own tests; the others need more.
 #![allow(dead_code)]
 
+pub mod beacon;
 pub mod exact_model;
 pub mod exact_ops;
 pub mod generated;
+pub mod legacy;
 pub mod program;
 pub mod protocol;
 pub mod transformers;

@@ -1,12 +1,10 @@
 //! python_json.json (PROTOCOL 2).
 
-use std::fmt;
 use std::path::Path;
 
 use grail_protocol::encoding::sha256;
 use grail_protocol::json::{Style, Value, f64_text, push_text, push_utf16};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::support::{Hex32, each, load, same, text};
 
@@ -32,7 +30,7 @@ struct Text {
 
 #[derive(Deserialize)]
 struct Object {
-    value: Ordered,
+    value: Value,
     default_dumps: String,
     canonical_dumps: String,
     sha256_canonical: Hex32,
@@ -63,8 +61,8 @@ pub fn run(dir: &Path) -> Result<usize, String> {
         })
     })?;
     let objects = each("objects", &file.objects, |case| {
-        let canonical = case.value.0.to_text(Style::Canonical);
-        same("default", &case.value.0.to_text(Style::Python), &case.default_dumps)?;
+        let canonical = case.value.to_text(Style::Canonical);
+        same("default", &case.value.to_text(Style::Python), &case.default_dumps)?;
         same("canonical", &canonical, &case.canonical_dumps)?;
         same("hash", sha256(canonical.as_bytes()), case.sha256_canonical.0)
     })?;
@@ -75,63 +73,4 @@ pub fn run(dir: &Path) -> Result<usize, String> {
         same("hash", sha256(written.as_bytes()), case.sha256.0)
     })?;
     Ok(floats + strings + objects + lists)
-}
-
-/// A document with its members in the order of the file and its number types kept apart.
-struct Ordered(Value);
-
-impl<'de> Deserialize<'de> for Ordered {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OrderedVisitor).map(Self)
-    }
-}
-
-struct OrderedVisitor;
-
-impl<'de> Visitor<'de> for OrderedVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("any JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Integer(value.into()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Integer(value.into()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Real(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Ordered(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some((key, Ordered(value))) = map.next_entry()? {
-            members.push((key, value));
-        }
-        Ok(Value::Object(members))
-    }
 }
