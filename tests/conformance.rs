@@ -36,7 +36,7 @@ const TABLE: &[(&str, By)] = &[
     ("exact/ops.json", Run(ops)),
     ("exact/protocol.json", Run(both_halves)),
     ("exact/sweeps.json", Run(sweeps)),
-    ("exact/window-sat-tiny.json", Issue("A2, the protocol on files")),
+    ("exact/window-sat-tiny.json", Run(program_file)),
     ("hf_rows.json", Run(legacy_file)),
     ("indices.json", Run(protocol_file)),
     ("int_hash.json", Run(protocol_file)),

@@ -90,6 +90,7 @@ pub fn run(dir: &Path) -> Result<usize, String> {
 /// Only the length of a window counts here.
 fn old_parameters() -> Parameters {
     Parameters {
+        environment: "sat".into(),
         genesis_hash: [0; 32],
         netuid: 81,
         window_length: WINDOW_LENGTH,

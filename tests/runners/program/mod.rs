@@ -6,6 +6,7 @@ pub mod sat;
 pub mod sat_check;
 pub mod sat_rewards;
 pub mod weights;
+pub mod window;
 
 use super::protocol::support::Runner;
 
@@ -13,6 +14,7 @@ use super::protocol::support::Runner;
 pub const RUNNERS: &[(&str, Runner)] = &[
     ("advantages.json", advantages::run),
     ("exact/protocol.json", exact::run),
+    ("exact/window-sat-tiny.json", window::run),
     ("sat.json", sat::run),
     ("sat_check.json", sat_check::run),
     ("sat_rewards.json", sat_rewards::run),
