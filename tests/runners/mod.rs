@@ -10,3 +10,4 @@ pub mod generated;
 pub mod program;
 pub mod protocol;
 pub mod transformers;
+pub mod wallet;
