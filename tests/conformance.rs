@@ -10,7 +10,7 @@ use std::path::Path;
 use grail_engine::EngineOptions;
 use grail_engine::cpu::isa::Isa;
 use runners::generated::Outcome;
-use runners::{beacon, exact_model, exact_ops, legacy, program, protocol, transformers};
+use runners::{beacon, exact_model, exact_ops, legacy, program, protocol, transformers, wallet};
 use serde_json::Value;
 
 /// How a file is covered.
@@ -45,7 +45,8 @@ const TABLE: &[(&str, By)] = &[
     ("network/README.md", Not("text")),
     ("network/drand.json", Run(beacon_file)),
     ("network/ss58.json", Run(protocol_file)),
-    ("network/wallet/", Issue("A2, the protocol on files")),
+    ("network/wallet/expected.json", Run(wallet_files)),
+    ("network/wallet/wallets/", InputOf("network/wallet/expected.json")),
     ("network/*.json", Issue("A3, the running subnet, and D, the real network")),
     ("prf.json", Run(protocol_file)),
     ("python_json.json", Run(protocol_file)),
@@ -144,6 +145,10 @@ fn model(folder: &Path, path: &Path) -> Outcome<usize> {
         }
     }
     Ok(cases)
+}
+
+fn wallet_files(_: &Path, path: &Path) -> Outcome<usize> {
+    wallet::run(path)
 }
 
 fn warpers(_: &Path, path: &Path) -> Outcome<usize> {

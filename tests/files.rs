@@ -168,7 +168,7 @@ fn a_file_that_is_no_window_file_is_rejected_with_its_place() {
         ("cut.json.gz", bytes[..bytes.len() / 2].to_vec(), "Malformed"),
         ("tail.json.gz", [&bytes[..], b"x"].concat(), "Malformed"),
         ("empty", Vec::new(), "Malformed"),
-        ("deep.json", [&b"["[..]; 9].concat(), "OverCap"),
+        ("deep.json", [&b"{\"timestamp\":"[..], &[b'['; 8]].concat(), "OverCap"),
         ("token.json", whole.replacen("\"tokens\":[", "\"tokens\":[1e0,", 1).into_bytes(), "Malformed"),
     ];
     for (name, content, rule) in cases {

@@ -2,14 +2,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write, stderr, stdin};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use grail_protocol::{AccountId, signature, ss58};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::Outcome;
+use super::{Outcome, Usage};
 use crate::flags::{Message, Origin, SecretKind, Wallet, WalletCommand, WalletFlags, WalletPlace, WalletRoot};
 use crate::wallet::{self, Error, Form, Hotkey, Listed, Location, Name, Phrase, Words, uri};
 
@@ -34,6 +34,10 @@ pub fn run(flags: &Wallet, out: &mut dyn Write) -> Result<Outcome> {
         WalletCommand::List { json, root } => list(root, *json, out),
         WalletCommand::Show { json, secret, wallet } => show(wallet, *secret, *json, out),
         WalletCommand::Sign { message, wallet } => {
+            let from_input = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new("-"));
+            if from_input(&message.file) && from_input(&wallet.password_file) {
+                bail!(Usage("--file and --password-file cannot both be standard input".to_owned()));
+            }
             let message = bytes(message)?;
             let signature = wallet::signer(wallet)?.sign(&message);
             writeln!(out, "{}", hex::encode(signature))?;
@@ -125,14 +129,14 @@ fn line(
 ) -> Result<()> {
     // A file's name can hold anything; nothing but its own letters reaches the terminal.
     let name = format!("{indent}{}", name.escape_debug());
-    write!(out, "{name:<24} {:<48}", account.map_or_else(|| "-".to_owned(), ss58::encode))?;
+    let mut line = format!("{name:<24} {:<48}", account.map_or_else(|| "-".to_owned(), ss58::encode));
     if let Some(form) = form {
-        write!(out, " {}", form_name(form))?;
+        line.push_str(&format!(" {}", form_name(form)));
     }
     if let Some(problem) = problem {
-        write!(out, " ({})", problem.to_string().escape_debug())?;
+        line.push_str(&format!(" ({})", problem.to_string().escape_debug()));
     }
-    Ok(writeln!(out)?)
+    Ok(writeln!(out, "{}", line.trim_end())?)
 }
 
 fn form_name(form: Form) -> &'static str {

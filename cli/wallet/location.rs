@@ -262,8 +262,9 @@ mod tests {
         fn any_name_stays_in_its_folder(text: String) {
             if let Ok(hotkey) = text.parse::<Name>() {
                 let place = Location { hotkey, ..place(Path::new("/r")) };
-                prop_assert_eq!(place.hotkey_file().parent(), Some(Path::new("/r/wallets/w/hotkeys")));
-                prop_assert_ne!(place.hotkey_file(), place.public_file());
+                let file = place.hotkey_file();
+                prop_assert_eq!(file.parent(), Some(Path::new("/r/wallets/w/hotkeys")));
+                prop_assert_ne!(&file, &place.public_file());
             }
         }
     }

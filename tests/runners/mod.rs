@@ -12,3 +12,4 @@ pub mod legacy;
 pub mod program;
 pub mod protocol;
 pub mod transformers;
+pub mod wallet;
