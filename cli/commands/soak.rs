@@ -84,7 +84,7 @@ impl Round {
     fn of(flags: &Soak, number: u64) -> Result<Self> {
         let text = format!("grail soak {} {number}", flags.seed);
         let mut dice = Dice(Mersenne::from_bytes(&sha256(text.as_bytes())));
-        let is_sat_tiny = number % SAT_TINY_EVERY == 0;
+        let is_sat_tiny = number.is_multiple_of(SAT_TINY_EVERY);
         let (name, shape, seed) = (if is_sat_tiny { "sat-tiny" } else { "random" }, dice.shape(), dice.below(1 << 30));
         let open: fn(u64, &Shape) -> Result<Checkpoint> = match is_sat_tiny {
             true => |_, _| Ok(Checkpoint::sat_tiny()?),
