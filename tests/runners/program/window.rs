@@ -92,8 +92,11 @@ const SCHEMA: fn() -> Schema = Schema::of::<Sat>;
 /// Scores of completions that were scored before: the variants share most of them.
 struct Cached {
     engine: Engine,
-    scores: HashMap<(Vec<u32>, Vec<u32>, [u8; 32]), Result<Score, Failure>>,
+    scores: HashMap<Scorable, Result<Score, Failure>>,
 }
+
+/// Prompt, completion and seed: all that a score depends on.
+type Scorable = (Vec<u32>, Vec<u32>, [u8; 32]);
 
 impl Cached {
     fn score(&mut self, request: &ScoreRequest<'_>) -> grail_engine::Result<Scored> {
