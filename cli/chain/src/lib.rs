@@ -1,0 +1,1 @@
+//! The chain as a miner and a validator use it.

@@ -1,0 +1,1 @@
+//! Chain, beacon and bucket of a local network, over their real protocols.
