@@ -7,9 +7,16 @@
 //! What an environment adds is held as canonical JSON text, which equals another text exactly when the values are
 //! equal: so a file takes at most a few bytes of memory per byte of its text, whatever it says.
 
+mod fault;
+mod gzip;
+mod lexer;
+mod read;
 mod shape;
 mod write;
 
+pub use fault::ReadError;
+pub use gzip::{read_stored, store};
+pub use read::read;
 pub use shape::Shape;
 pub use write::Form;
 

@@ -13,6 +13,7 @@ pub mod signatures;
 pub mod sketch;
 pub mod ss58;
 pub mod support;
+pub mod window_variants;
 
 use support::Runner;
 
