@@ -31,7 +31,7 @@ pub fn read_stored(stored: impl Read, schema: &Schema, limits: &Limits) -> Resul
         (Some(trouble), ..) => Err(trouble),
         // The source had no trouble, so this is the decoder's.
         (None, Err(ReadError::Io(broken)), _) => Err(not_one_member(broken.to_string())),
-        (None, Ok(_), Ok(more)) if more > 0 => Err(not_one_member(format!("{more} more bytes"))),
+        (None, _, Ok(more)) if more > 0 => Err(not_one_member(format!("{more} more bytes"))),
         (None, result, _) => result,
     }
 }

@@ -10,6 +10,7 @@
 mod fault;
 mod gzip;
 mod lexer;
+mod parts;
 mod read;
 mod shape;
 mod write;
