@@ -18,7 +18,7 @@ fn what_is_stored_reads_back_and_is_always_the_same() {
     let stored = store(&small_text());
     assert_eq!(read_bytes(&stored).unwrap(), small());
     assert_eq!(stored, store(&small_text()));
-    assert_eq!(stored[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255], "no flags, no time, no system");
+    assert_eq!(stored[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], "no flags, time, level or system");
 }
 
 #[test]
@@ -124,7 +124,8 @@ fn a_bomb_stops_at_the_cap_on_text() {
 #[test]
 fn stored_bytes_over_their_cap_are_over_the_cap_whatever_they_are() {
     let stored = store(&small_text());
-    let broken = &stored[..stored.len() / 2];
+    // A header whose body is zeros, which inflate to nothing.
+    let broken = &stored[..10];
     for beginning in [&stored[..], broken, b"", b"{}"] {
         let mut counted = Counted { stored: beginning.chain(io::repeat(0)), count: 0 };
         assert_eq!(over_cap(read_stored(&mut counted, &SCHEMA, &LIMITS)), "stored bytes");

@@ -176,7 +176,7 @@ fn trouble_of_the_source_is_no_fault_of_the_file() {
     }
     let text = small_text();
     for length in [0, 1, 100, text.len() - 1, text.len()] {
-        let error = read(text[..length].as_bytes().chain(Broken), &SCHEMA, &LIMITS).unwrap_err();
+        let error = read(text.as_bytes()[..length].chain(Broken), &SCHEMA, &LIMITS).unwrap_err();
         let grail_protocol::window::ReadError::Io(error) = error else { panic!("{length}: {error}") };
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }

@@ -179,7 +179,10 @@ proptest! {
 }
 
 #[test]
-fn the_small_file_is_read() {
-    assert_eq!(read_text(small_text()).unwrap(), small());
-    assert_eq!(stored(&store(&small_text())).unwrap(), small());
+fn the_seeds_of_the_fuzz_targets_are_the_small_file() {
+    let corpus = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus"));
+    let seed = |name: &str| std::fs::read(corpus.join(name)).unwrap();
+    assert_eq!(seed("window_text/small.json"), small_text().as_bytes());
+    assert_eq!(read_text(seed("window_text/small.json")).unwrap(), small());
+    assert_eq!(stored(&seed("window_gzip/small.json.gz")).unwrap(), small());
 }
