@@ -32,6 +32,14 @@ pub enum Trouble {
     /// The network's parameters do not fit the model, or the selection is out of range.
     #[error(transparent)]
     Protocol(#[from] Error),
+    /// The scorer's results are not those of the completions it was given.
+    #[error("scores of group {group}: {problem}")]
+    Scores {
+        /// Index of the group in the request.
+        group: usize,
+        /// What was found and what was expected.
+        problem: String,
+    },
     /// Scoring was broken off.
     #[error("scoring was cancelled")]
     Cancelled,
