@@ -3,6 +3,7 @@
 use grail_engine::types::{Failure, ScoreRequest};
 use grail_engine::{Error, Fault, FaultKind, Scored};
 use grail_protocol::verify::{Extent, Outcome, ReasonKind, Rules, Selection, Trouble, Verdict};
+use grail_protocol::window::Inference;
 
 use crate::forge::forged;
 use crate::model::honest_scorer;
@@ -95,6 +96,24 @@ fn numbers_that_are_no_place_make_a_file_void() {
             let verdict = world().verdict(Rules::all(), &file, Extent::EveryRollout);
             assert_eq!((verdict.outcome, verdict.reason.map(|r| r.kind)), (Outcome::Void, Some(kind)), "{number}");
         }
+    }
+}
+
+/// The reader refuses these; a file that came another way must neither pass nor break the verifier.
+#[test]
+fn lists_that_do_not_belong_together_make_a_file_void() {
+    let changes: [fn(&mut Inference); 6] = [
+        |e| drop(e.commit.s_vals.pop()),
+        |e| e.commit.s_vals.push(0),
+        |e| drop(e.commit.rollout.token_logprobs.pop()),
+        |e| e.commit.rollout.raw_token_logprobs.push(0.0),
+        |e| drop(e.commit.problem.fields.pop()),
+        |e| e.commit.rollout.answer.clear(),
+    ];
+    for (i, change) in changes.into_iter().enumerate() {
+        let verdict = world().verdict(Rules::all(), &forged(|f| change(f.entry(5))), Extent::EveryRollout);
+        let kind = verdict.reason.map(|r| r.kind);
+        assert_eq!((verdict.outcome, kind), (Outcome::Void, Some(ReasonKind::Malformed)), "change {i}");
     }
 }
 

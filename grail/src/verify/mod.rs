@@ -153,6 +153,9 @@ impl<'a, E: Environment> Verifier<'a, E> {
         scorer: &mut Scorer<'_>,
     ) -> Result<Verdict, Trouble> {
         let assignment = self.protocol.assignment(claimed.head, *claimed.account);
+        if let Some(reason) = file::shape::<E>(&claimed) {
+            return Ok(Verdict::refused(reason));
+        }
         if let Some(reason) = rules.of_file().find_map(|rule| rule(&assignment, &claimed)) {
             return Ok(Verdict { groups: file::runs(claimed.file).count(), ..Verdict::refused(reason) });
         }
