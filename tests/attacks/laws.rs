@@ -103,11 +103,11 @@ fn numbers_that_are_no_place_make_a_file_void() {
 #[test]
 fn lists_that_do_not_belong_together_make_a_file_void() {
     let changes: [fn(&mut Inference); 6] = [
-        |e| drop(e.commit.s_vals.pop()),
+        |e| e.commit.s_vals.truncate(9),
         |e| e.commit.s_vals.push(0),
-        |e| drop(e.commit.rollout.token_logprobs.pop()),
+        |e| e.commit.rollout.token_logprobs.truncate(9),
         |e| e.commit.rollout.raw_token_logprobs.push(0.0),
-        |e| drop(e.commit.problem.fields.pop()),
+        |e| e.commit.problem.fields.truncate(1),
         |e| e.commit.rollout.answer.clear(),
     ];
     for (i, change) in changes.into_iter().enumerate() {

@@ -13,6 +13,7 @@ mod identity;
 mod laws;
 mod layers;
 mod model;
+mod mutations;
 mod neighbour;
 mod priority;
 mod proof;
