@@ -6,6 +6,7 @@ pub mod compare;
 pub mod flags;
 pub mod identity;
 pub mod load;
+pub mod miner;
 pub mod network;
 pub mod offline;
 pub mod sat;

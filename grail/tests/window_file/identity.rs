@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use grail_protocol::window::{Form, Integer, Schema, WindowFile, read};
+use grail_protocol::window::{Form, GroupText, GrowingFile, Integer, Schema, WindowFile, read, read_stored};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -28,6 +28,20 @@ proptest! {
     #[test]
     fn what_is_written_under_a_schema_of_every_shape_reads_back(file in files(WIDE)) {
         reads_back(&file, &WIDE)?;
+    }
+
+    #[test]
+    fn a_file_that_grew_group_by_group_is_the_file(file in files(SCHEMA), cut in 1_usize..4) {
+        let mut growing = GrowingFile::begin(Vec::new()).unwrap();
+        for group in file.inferences.chunks(cut) {
+            let text = GroupText::new(group, &SCHEMA);
+            prop_assert!(!text.line().contains('\n'));
+            growing.push(&GroupText::from_line(text.line(), group.len())).unwrap();
+        }
+        let head = WindowFile { inferences: Vec::new(), ..file.clone() };
+        let stored = growing.finish(&head).unwrap();
+        let found = read_stored(&stored[..], &SCHEMA, &LIMITS).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assert_eq!(found.to_text(&SCHEMA, Form::Whole), file.to_text(&SCHEMA, Form::Whole));
     }
 
     #[test]
