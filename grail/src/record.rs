@@ -94,8 +94,8 @@ impl Record {
     /// # Errors
     /// [`Error::Key`] for a key that is not the validator's.
     pub fn sign(&self, signer: &Signer) -> Result<String> {
-        if signer.account() != self.validator {
-            let (has, needs) = (ss58::encode(&signer.account()), ss58::encode(&subject.validator));
+        if signer.account() != self.subject.validator {
+            let (has, needs) = (ss58::encode(&signer.account()), ss58::encode(&self.subject.validator));
             return Err(Error::Key { field: "validator", problem: format!("{has}, the record is {needs}'s") });
         }
         let mut members = self.members();
