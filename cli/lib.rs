@@ -12,6 +12,7 @@ pub mod offline;
 pub mod sat;
 pub mod scoring;
 pub mod terminal;
+pub mod validator;
 pub mod wallet;
 
 pub use grail_protocol::{advantages, environment};
