@@ -93,12 +93,12 @@ impl Round {
         let checkpoint = open(seed, &shape)?;
         let tokenizer = tokenizer(&checkpoint)?;
         let eos = tokenizer.eos_id().context("the model's tokenizer names no eos token")?;
-        let plain = offline(name, identity::digest(&checkpoint)?, vec![eos], dice.range(1, 160), dice.range(1, 9))?;
+        let plain = offline(name, identity::digest(&checkpoint)?, vec![eos], dice.range(1, 320), dice.range(1, 24))?;
         let parameters = dice.sampling(plain.network().parameters().clone());
         let network = NetworkFile::new(parameters, plain.beacon().clone())?;
         let threads =
             flags.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-        let problems = u64::from(dice.range(1, 12));
+        let problems = u64::from(dice.range(1, 8));
         let (maker, judge) = (dice.options(threads), dice.options(threads));
         Ok(Self { name: name.into(), checkpoint: open, shape, seed, network, window: text, problems, maker, judge })
     }
