@@ -158,6 +158,15 @@ impl Journal {
         self.text_bytes
     }
 
+    /// Bytes of the compressed file so far, but for what the compressor still holds.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn stored_bytes(&self) -> Result<u64> {
+        let path = self.folder.join(STREAM);
+        fs::metadata(&path).map(|m| m.len()).map_err(at(&path))
+    }
+
     /// Keeps a group. When this returns, the group outlives the process and the machine's power.
     ///
     /// # Errors

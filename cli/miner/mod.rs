@@ -5,6 +5,8 @@
 
 mod journal;
 mod pace;
+mod shift;
 
 pub use journal::{Closed, Journal, JournalError, Stage, closed, set_stage, stage};
 pub use pace::Pace;
+pub use shift::{Shift, ShiftEnd, check_own};
