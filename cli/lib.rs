@@ -6,11 +6,13 @@ pub mod compare;
 pub mod flags;
 pub mod identity;
 pub mod load;
+pub mod miner;
 pub mod network;
 pub mod offline;
 pub mod sat;
 pub mod scoring;
 pub mod terminal;
+pub mod validator;
 pub mod wallet;
 
 pub use grail_protocol::{advantages, environment};

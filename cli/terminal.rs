@@ -57,6 +57,12 @@ impl Paint {
     }
 }
 
+/// Text of strangers, without what would move a cursor or change a colour.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// One line about what is going on.
 #[derive(Debug)]
 pub struct StatusLine {

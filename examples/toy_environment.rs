@@ -19,7 +19,7 @@ use grail_protocol::json::Value;
 use grail_protocol::mersenne::Mersenne;
 use grail_protocol::params::Parameters;
 use grail_protocol::prove::{self, Moment};
-use grail_protocol::verify::{Claimed, Extent, Outcome, ReasonKind, Selection, Verdict, Verifier, scorer};
+use grail_protocol::verify::{Claimed, Extent, Selection, Verdict, Verifier, scorer};
 use grail_protocol::window::{self, Form, Schema, Shape, WindowFile};
 
 /// Repeat a word; the harder, the longer.
@@ -118,20 +118,26 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn another_environment_needs_no_other_miner_and_no_other_validator() {
-    let (file, honest, refused) = play().unwrap();
-    assert_eq!(file.inferences.len(), 6);
-    assert_eq!((honest.outcome, honest.groups), (Outcome::Valid, 2));
-    let reason = refused.reason.unwrap();
-    assert_eq!((reason.kind, reason.rollout), (ReasonKind::RewardMismatch, Some(4)));
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grail_protocol::verify::{Outcome, ReasonKind};
 
-#[test]
-fn a_network_of_one_environment_is_not_served_by_another() {
-    let checkpoint = Checkpoint::sat_tiny().unwrap();
-    let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap();
-    let sat = offline("sat-tiny", [0; 32], vec![661], 24, 3).unwrap();
-    let error = Protocol::new(sat.network(), &Echo, &tokenizer, checkpoint.config()).unwrap_err();
-    assert!(error.to_string().contains("environment"), "{error}");
+    #[test]
+    fn another_environment_needs_no_other_miner_and_no_other_validator() {
+        let (file, honest, refused) = play().unwrap();
+        assert_eq!(file.inferences.len(), 6);
+        assert_eq!((honest.outcome, honest.groups), (Outcome::Valid, 2));
+        let reason = refused.reason.unwrap();
+        assert_eq!((reason.kind, reason.rollout), (ReasonKind::RewardMismatch, Some(4)));
+    }
+
+    #[test]
+    fn a_network_of_one_environment_is_not_served_by_another() {
+        let checkpoint = Checkpoint::sat_tiny().unwrap();
+        let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap();
+        let sat = offline("sat-tiny", [0; 32], vec![661], 24, 3).unwrap();
+        let error = Protocol::new(sat.network(), &Echo, &tokenizer, checkpoint.config()).unwrap_err();
+        assert!(error.to_string().contains("environment"), "{error}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::flags::Inspect;
 use crate::load;
 use crate::offline::open;
 use crate::sat::Sat;
-use crate::terminal::Paint;
+use crate::terminal::{Paint, printable};
 
 /// Tokens named for their low probability.
 const RAREST: usize = 5;
@@ -163,9 +163,9 @@ impl Page<'_> {
         self.row("randomness", &commit.randomness)?;
         let first: Vec<String> = commit.s_vals.iter().take(4).map(u32::to_string).collect();
         self.row("sketches", format!("{}, ... ({} positions)", first.join(", "), commit.s_vals.len()))?;
-        self.row("signature", &commit.signature)?;
+        self.row("signed", &commit.signature)?;
         self.row("challenge", &entry.challenge)?;
-        self.row("signature", &entry.signature)
+        self.row("signed", &entry.signature)
     }
 
     fn by_probability(&self, text: &str, logprob: f32) -> String {
@@ -183,12 +183,7 @@ fn canonical(value: &grail_protocol::json::Value) -> String {
     value.to_text(grail_protocol::json::Style::Canonical)
 }
 
-/// What a miner wrote goes to a terminal: nothing but what prints.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// The same, but lines stay lines.
+/// [`printable`], but lines stay lines.
 fn printable_lines(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    text.split('\n').map(printable).collect::<Vec<_>>().join("\n")
 }

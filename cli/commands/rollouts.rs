@@ -14,12 +14,13 @@ use grail_protocol::params::Network;
 use grail_protocol::prove::{self, Moment};
 use grail_protocol::signature::Signer;
 use grail_protocol::ss58;
-use grail_protocol::verify::{Claimed, Extent, Outcome as Verdict, Selection, Verifier, scorer};
+use grail_protocol::verify::Verifier;
 use grail_protocol::window::{self, Form, Schema, WindowFile};
 use serde::Deserialize;
 
 use super::{Outcome, Usage};
 use crate::flags::{Rollouts, SignerFlags};
+use crate::miner::check_own;
 use crate::network::NetworkFile;
 use crate::offline::{Setting, head_of, made_head, open, public_signer};
 use crate::sat::Sat;
@@ -55,7 +56,9 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     let ended = proven.ended;
     let file = prove::window_file(network.network(), &head, &signer.account(), proven.entries, now());
     let verifier = Verifier::new(&protocol);
-    check_own(&verifier, &file, &head, &signer, &mut engine)?;
+    // Any group will do, so the clock is random enough.
+    let random = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::from(t.subsec_nanos()));
+    check_own(&verifier, &file, &head, &signer, random, &mut engine).context("nothing was written")?;
     let stored = window::store(&file.to_text(&Schema::of::<Sat>(), Form::Whole));
     create(&flags.out, &stored)?;
 
@@ -89,28 +92,6 @@ fn signer(flags: &SignerFlags) -> Result<Signer> {
 
 fn groups(file: &WindowFile, network: &Network) -> usize {
     file.inferences.len() / network.parameters().rollouts_per_problem as usize
-}
-
-/// What a miner does before it publishes: one random group, verified like a stranger's.
-fn check_own(
-    verifier: &Verifier<'_, Sat>,
-    file: &WindowFile,
-    head: &WindowHead,
-    signer: &Signer,
-    engine: &mut Engine,
-) -> Result<()> {
-    let account = signer.account();
-    let groups = groups(file, verifier.protocol().network());
-    // Any group will do, so the clock is random enough.
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.subsec_nanos() as usize);
-    let place = nanos.checked_rem(groups).map_or(Vec::new(), |place| vec![place]);
-    let claimed = Claimed { file, head, account: &account };
-    let verdict = verifier.verify(claimed, Selection::Places(&place), Extent::Deciding, &mut scorer(engine))?;
-    match verdict.reason {
-        None if verdict.outcome == Verdict::Valid => Ok(()),
-        Some(reason) => bail!("nothing was written, the check of an own group failed: {reason}"),
-        None => bail!("nothing was written, the check of an own group gave {}", verdict.outcome.name()),
-    }
 }
 
 /// Writes a file that did not exist, whole or not at all under its name.

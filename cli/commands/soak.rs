@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use grail_engine::checkpoint::Checkpoint;
-use grail_engine::checkpoint::synthetic::{Shape, random_checkpoint};
+use grail_engine::checkpoint::synthetic::{Shape, random_checkpoint, tokenizer_config_json};
 use grail_engine::cpu::isa::Isa;
 use grail_engine::tokenizer::Tokenizer;
 use grail_engine::{Engine, EngineOptions};
@@ -91,14 +91,14 @@ impl Round {
             false => |seed, shape| Ok(random_checkpoint(seed, shape)?),
         };
         let checkpoint = open(seed, &shape)?;
-        let tokenizer = Tokenizer::from_checkpoint(&checkpoint)?;
+        let tokenizer = tokenizer(&checkpoint)?;
         let eos = tokenizer.eos_id().context("the model's tokenizer names no eos token")?;
-        let plain = offline(name, identity::digest(&checkpoint)?, vec![eos], dice.range(1, 160), dice.range(1, 9))?;
+        let plain = offline(name, identity::digest(&checkpoint)?, vec![eos], dice.range(1, 320), dice.range(1, 24))?;
         let parameters = dice.sampling(plain.network().parameters().clone());
         let network = NetworkFile::new(parameters, plain.beacon().clone())?;
         let threads =
             flags.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
-        let problems = u64::from(dice.range(1, 12));
+        let problems = u64::from(dice.range(1, 8));
         let (maker, judge) = (dice.options(threads), dice.options(threads));
         Ok(Self { name: name.into(), checkpoint: open, shape, seed, network, window: text, problems, maker, judge })
     }
@@ -111,7 +111,7 @@ impl Round {
     fn run(&self) -> Result<(Verdict, u64)> {
         let network: &Network = self.network.network();
         let mut maker = self.engine(&self.maker)?;
-        let tokenizer = Tokenizer::from_checkpoint(maker.checkpoint())?;
+        let tokenizer = tokenizer(maker.checkpoint())?;
         let protocol = Protocol::new(network, &Sat, &tokenizer, maker.config())?;
         let (head, signer) = (made_head(&self.network, &self.window)?, public_signer());
         let account = signer.account();
@@ -139,6 +139,13 @@ impl Round {
             "{name}, shape {shape:?}, {problems} problems, made with {maker:?}, judged with {judge:?}, {parameters}"
         )
     }
+}
+
+/// A model made in memory has no file that names its eos token.
+fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    let made = tokenizer_config_json();
+    let config = checkpoint.tokenizer_config().unwrap_or(&made);
+    Ok(Tokenizer::new(checkpoint.tokenizer_json(), Some(config), checkpoint.config().vocab_size)?)
 }
 
 struct Dice(Mersenne);

@@ -20,6 +20,7 @@ pub mod prf;
 pub mod problem;
 pub mod prove;
 pub mod randomness;
+pub mod record;
 pub mod signature;
 pub mod sketch;
 pub mod ss58;

@@ -37,9 +37,13 @@ pub fn s_val(value: i128) -> Result<u32> {
         .ok_or_else(|| Error::range("s_val", format!("{value} is outside [0, {PRIME_Q})")))
 }
 
-/// Compares two values in `[0, Q)` around the circle of residues.
+/// Compares two values in `[0, Q)` around the circle of residues. A value outside is different from every other:
+/// a second spelling of a residue would pass for it.
 #[must_use]
 pub fn compare(local: u32, committed: u32) -> Closeness {
+    if local >= PRIME_Q || committed >= PRIME_Q {
+        return Closeness::Different;
+    }
     let apart = local.abs_diff(committed);
     match apart.min(PRIME_Q.abs_diff(apart)) {
         0 => Closeness::Exact,
@@ -105,6 +109,13 @@ mod tests {
         assert_eq!(compare(7, 7), Closeness::Exact);
         assert_eq!(compare(7, 10), Closeness::Inexact);
         assert_eq!(compare(7, 11), Closeness::Different);
+    }
+
+    #[test]
+    fn a_second_spelling_of_a_residue_is_different() {
+        for (local, committed) in [(7, 7 + PRIME_Q), (0, PRIME_Q), (PRIME_Q - 1, 2 * PRIME_Q - 1), (1, u32::MAX)] {
+            assert_eq!(compare(local, committed), Closeness::Different, "{local} {committed}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::flags::Verify;
 use crate::network::NetworkFile;
 use crate::offline::Opened;
-use crate::terminal::{Paint, size};
+use crate::terminal::{Paint, printable, size};
 
 /// What the verdict was reached from.
 pub struct Facts<'a> {
@@ -56,7 +56,7 @@ impl Report<'_> {
         row(out, "file", format!("{}, {}", facts.flags.file.display(), size(facts.opened.stored_bytes)))?;
         row(out, "network", hex::encode(facts.network.network().id()))?;
         if let (Ok(file), Some(head)) = (&facts.opened.file, &facts.head) {
-            row(out, "hotkey", &file.wallet)?;
+            row(out, "hotkey", printable(&file.wallet))?;
             if let Some(root) = facts.opened.root(head.block_number) {
                 row(out, "root", hex::encode(root.to_bytes()))?;
             }
@@ -103,7 +103,7 @@ impl Report<'_> {
             None => {
                 let (sketches, tokens) = (commit.s_vals.len(), commit.rollout.completion_length);
                 let equal =
-                    format!("valid: {sketches} sketches, {tokens} tokens, {} log-probabilities equal", 2 * sketches);
+                    format!("valid: {sketches} sketches, {tokens} tokens, {} log-probabilities equal", 2 * tokens);
                 paint.green(equal)
             }
         }

@@ -167,7 +167,15 @@ pub fn tokenizer_json(vocab: usize) -> Vec<u8> {
     }))
 }
 
-/// A random checkpoint in memory.
+/// The `tokenizer_config.json` of a synthetic checkpoint, which names its eos token.
+pub fn tokenizer_config_json() -> Vec<u8> {
+    pretty(&json!({
+        "clean_up_tokenization_spaces": false, "eos_token": "<|im_end|>",
+        "pad_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast",
+    }))
+}
+
+/// A random checkpoint in memory, without [`tokenizer_config_json`].
 ///
 /// # Errors
 /// [`Error::Config`] if the shape is no valid one.
@@ -216,14 +224,10 @@ pub fn write_sharded(shape: &Shape, seed: u64, dir: &Path, shard_bytes: u64) -> 
             return Err(io::Error::other("the folder is not empty"));
         }
         let eos = json!({"eos_token_id": MIN_TOKENIZER_VOCAB - 1});
-        let tokenizer = json!({
-            "clean_up_tokenization_spaces": false, "eos_token": "<|im_end|>",
-            "pad_token": "<|endoftext|>", "tokenizer_class": "PreTrainedTokenizerFast",
-        });
         fs::write(dir.join("config.json"), shape.config_json())?;
         fs::write(dir.join("generation_config.json"), pretty(&eos))?;
         fs::write(dir.join("tokenizer.json"), tokenizer_json(shape.vocab))?;
-        fs::write(dir.join("tokenizer_config.json"), pretty(&tokenizer))?;
+        fs::write(dir.join("tokenizer_config.json"), tokenizer_config_json())?;
         write_shards(shape, seed, dir, &split(shape, numbered_specs(&config), shard_bytes))
     };
     write_all().map_err(|source| Error::Io { path: dir.to_owned(), source })

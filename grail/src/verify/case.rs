@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use grail_engine::Fault;
 use grail_engine::types::{Completion, Failure, Score, ScoreGroup, ScoreRequest};
+use grail_engine::{Fault, Scored as Scores};
 
 use super::rules::EntryRule;
 use super::verdict::{Outcome, Reason, RolloutVerdict, Verdict};
@@ -127,6 +127,7 @@ impl<'a, E: Environment> Case<'a, E> {
         let sampling = self.assignment.protocol().sampling();
         let request = ScoreRequest { groups: &groups, sampling, projection: &projection };
         let results = scorer(&request)?;
+        check_results(&groups, &results)?;
         for (entries, results) in entries.iter().zip(results) {
             for (&i, result) in entries.iter().zip(results) {
                 self.scores[i] = Some(match result {
@@ -208,6 +209,29 @@ impl<'a, E: Environment> Case<'a, E> {
             rollouts,
         }
     }
+}
+
+/// A rollout without a score would pass every rule about scores.
+fn check_results(groups: &[ScoreGroup], results: &Scores) -> Result<(), Trouble> {
+    let differ = |group, what: &str, expected: usize, found: usize| {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Trouble::Scores { group, problem: format!("{found} {what}, expected {expected}") })
+    };
+    differ(results.len(), "groups", groups.len(), results.len())?;
+    for (i, (group, results)) in groups.iter().zip(results).enumerate() {
+        differ(i, "completions", group.completions.len(), results.len())?;
+        for (completion, score) in group.completions.iter().zip(results) {
+            let Ok(score) = score else { continue };
+            let tokens = completion.tokens.len();
+            differ(i, "sketches", group.prompt.len() + tokens, score.sketches.len())?;
+            differ(i, "replayed tokens", tokens, score.honest.len())?;
+            differ(i, "raw log-probabilities", tokens, score.raw_logprobs.len())?;
+            differ(i, "sampling log-probabilities", tokens, score.sampling_logprobs.len())?;
+        }
+    }
+    Ok(())
 }
 
 /// The numbers of an entry that has passed the rules about the file. Without those rules they may be no places.

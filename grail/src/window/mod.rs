@@ -8,13 +8,16 @@
 //! equal: so a file takes at most a few bytes of memory per byte of its text, whatever it says.
 
 mod fault;
+mod grow;
 mod gzip;
 mod lexer;
+mod parts;
 mod read;
 mod shape;
 mod write;
 
 pub use fault::ReadError;
+pub use grow::{GroupText, GrowingFile};
 pub use gzip::{read_stored, store};
 pub use read::read;
 pub use shape::Shape;

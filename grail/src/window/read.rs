@@ -9,15 +9,11 @@
 
 use std::io::Read;
 
-use super::fault::{Place, ReadError, Result, Step, excerpt, malformed};
+use super::fault::{Place, ReadError, Result, Step, malformed};
 use super::lexer::Lexer;
+use super::parts::{Own, Reader, members};
 use super::{Beacon, Block, Claim, Commit, Inference, Integer, Limits, Model, Schema, Shape, Statement, WindowFile};
-use crate::json::{self, push_f64, push_text, read_f32, read_f64, read_integer};
 use crate::sketch::PRIME_Q;
-
-const INTEGER: &str = "an integer";
-const REAL: &str = "a finite number";
-const TEXT: &str = "a string";
 
 /// Reads the text of a window file.
 ///
@@ -33,58 +29,6 @@ pub fn read(mut text: impl Read, schema: &Schema, limits: &Limits) -> Result<Win
         reader.lexer.drain()?;
     }
     result.map_err(|e| e.at(&reader.place))
-}
-
-/// A text being read. After an error, `place` is where it happened.
-struct Reader<'a> {
-    lexer: Lexer<'a>,
-    place: Place,
-    schema: &'a Schema,
-    limits: &'a Limits,
-}
-
-/// Reads an object whose members, in any order, become variables. What has none of the keys goes to `own`.
-macro_rules! members {
-    ($reader:ident, $own:expr, { $($key:literal => $name:ident: $read:expr),+ $(,)? }) => {
-        $(let mut $name = None;)+
-        $reader.lexer.expect(b'{', "an object")?;
-        let mut is_first = true;
-        while let Some(key) = $reader.key(&mut is_first)? {
-            match key.as_str() {
-                $($key => $reader.once($key, &mut $name, $read)?,)+
-                _ => $own.member($reader, &key)?,
-            }
-        }
-        $(let $name = $reader.required($key, $name)?;)+
-    };
-}
-
-/// The members that an environment puts into an object, as canonical JSON.
-struct Own {
-    fields: &'static [(&'static str, Shape)],
-    values: Vec<Option<String>>,
-}
-
-impl Own {
-    fn new(fields: &'static [(&'static str, Shape)]) -> Self {
-        Self { fields, values: vec![None; fields.len()] }
-    }
-
-    fn none() -> Self {
-        Self::new(&[])
-    }
-
-    fn member(&mut self, reader: &mut Reader, key: &str) -> Result<()> {
-        let mut fields = self.fields.iter().zip(&mut self.values);
-        match fields.find(|((name, _), _)| *name == key) {
-            Some((&(name, shape), value)) => reader.once(name, value, |r| r.shaped(shape)),
-            None => Err(malformed("no other key", format!("\"{}\"", excerpt(key.as_bytes())))),
-        }
-    }
-
-    fn values(self, reader: &mut Reader) -> Result<Vec<String>> {
-        self.fields.iter().zip(self.values).map(|(&(name, _), value)| reader.required(name, value)).collect()
-    }
 }
 
 impl Reader<'_> {
@@ -193,10 +137,10 @@ impl Reader<'_> {
             "beacon" => randomness: Self::commit_beacon,
             "model" => model: Self::model,
             "rollout" => rollout: Self::claim,
-            "s_vals" => s_vals: |r| r.per_token(|r| r.below(PRIME_Q, "a sketch")),
+            "s_vals" => s_vals: |r| r.per_token(|r| r.below(PRIME_Q, "an integer in [0, 2147483647)")),
             "sat_problem" => problem: Self::statement,
             "signature" => signature: Self::text,
-            "tokens" => tokens: |r| r.per_token(|r| r.below(r.limits.vocab_size, "a token")),
+            "tokens" => tokens: |r| r.per_token(|r| r.below(r.limits.vocab_size, "an integer below the vocabulary size")),
         });
         self.one_per_token(&["s_vals"], s_vals.len(), tokens.len())?;
         self.one_per_token(&["rollout", "raw_token_logprobs"], rollout.raw_token_logprobs.len(), tokens.len())?;
@@ -280,156 +224,4 @@ impl Reader<'_> {
         })?;
         Ok(out)
     }
-
-    /// A value of an environment's type as the writer writes it.
-    fn shaped(&mut self, shape: Shape) -> Result<String> {
-        let mut out = String::new();
-        self.push_shaped(shape, &mut out)?;
-        out.shrink_to_fit();
-        Ok(out)
-    }
-
-    fn push_shaped(&mut self, shape: Shape, out: &mut String) -> Result<()> {
-        match shape {
-            Shape::Bool => out.push_str(if self.bool()? { "true" } else { "false" }),
-            // The grammar gives each integer one text.
-            Shape::Integer => self.lexer.word(INTEGER, |word| read_integer(word).map(|_| out.push_str(word)))?,
-            Shape::Real => push_f64(out, self.real()?),
-            Shape::Text => push_text(out, &self.text()?),
-            Shape::List(&item) => self.push_list(out, |reader, out| reader.push_shaped(item, out))?,
-        }
-        Ok(())
-    }
-
-    fn push_list(
-        &mut self,
-        out: &mut String,
-        mut push: impl FnMut(&mut Self, &mut String) -> Result<()>,
-    ) -> Result<()> {
-        out.push('[');
-        self.list(|reader, i| {
-            if i > 0 {
-                out.push(',');
-            }
-            push(reader, out)
-        })?;
-        out.push(']');
-        Ok(())
-    }
-}
-
-/// What every part of the format is made of.
-impl Reader<'_> {
-    fn text(&mut self) -> Result<String> {
-        self.lexer.text(TEXT)
-    }
-
-    fn bool(&mut self) -> Result<bool> {
-        self.lexer.word("true or false", |word| word.parse().ok())
-    }
-
-    fn real(&mut self) -> Result<f64> {
-        self.lexer.word(REAL, read_f64)
-    }
-
-    fn logprob(&mut self) -> Result<f32> {
-        self.lexer.word("a number that is an f32", read_f32)
-    }
-
-    fn integer(&mut self) -> Result<Integer> {
-        self.lexer.word(INTEGER, integer)
-    }
-
-    fn below(&mut self, bound: u32, what: &str) -> Result<u32> {
-        let is_below = |value: &u32| *value < bound;
-        let read = |word: &str| u32::try_from(integer(word)?).ok().filter(is_below);
-        self.lexer.word(what, read).map_err(|e| match e {
-            ReadError::Malformed { path, expected, found } => {
-                ReadError::Malformed { path, expected: format!("{expected}, an integer in [0, {bound})"), found }
-            }
-            other => other,
-        })
-    }
-
-    fn per_token<T>(&mut self, item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
-        let limit = self.limits.positions;
-        self.items("entries of a list per token", limit, item)
-    }
-
-    fn items<T>(
-        &mut self,
-        what: &'static str,
-        limit: usize,
-        mut item: impl FnMut(&mut Self) -> Result<T>,
-    ) -> Result<Vec<T>> {
-        let mut items = Vec::new();
-        self.list(|reader, i| {
-            if i >= limit {
-                return Err(ReadError::OverCap { what, limit: limit as u64 });
-            }
-            items.push(item(reader)?);
-            Ok(())
-        })?;
-        items.shrink_to_fit();
-        Ok(items)
-    }
-
-    fn list(&mut self, mut item: impl FnMut(&mut Self, usize) -> Result<()>) -> Result<()> {
-        self.lexer.expect(b'[', "a list")?;
-        let mut count = 0;
-        while !self.lexer.take(b']')? {
-            if count > 0 {
-                self.lexer.expect(b',', "`,` or `]`")?;
-            }
-            self.place.enter(Step::Item(count));
-            item(self, count)?;
-            self.place.leave();
-            count += 1;
-        }
-        Ok(())
-    }
-
-    /// The next member's key, up to the colon; `None` at the object's end.
-    fn key(&mut self, is_first: &mut bool) -> Result<Option<String>> {
-        if self.lexer.take(b'}')? {
-            return Ok(None);
-        }
-        if !std::mem::replace(is_first, false) {
-            self.lexer.expect(b',', "`,` or `}`")?;
-        }
-        let key = self.lexer.text("a key")?;
-        self.lexer.expect(b':', "`:`")?;
-        Ok(Some(key))
-    }
-
-    fn once<T>(
-        &mut self,
-        key: &'static str,
-        slot: &mut Option<T>,
-        read: impl FnOnce(&mut Self) -> Result<T>,
-    ) -> Result<()> {
-        self.place.enter(Step::Key(key));
-        if slot.is_some() {
-            return Err(malformed("this key once", "it again"));
-        }
-        *slot = Some(read(self)?);
-        self.place.leave();
-        Ok(())
-    }
-
-    fn required<T>(&mut self, key: &'static str, slot: Option<T>) -> Result<T> {
-        slot.ok_or_else(|| {
-            self.place.enter(Step::Key(key));
-            malformed("this key", "none")
-        })
-    }
-}
-
-/// The nearest value of an integer's text.
-fn integer(word: &str) -> Option<Integer> {
-    Some(match read_integer(word)? {
-        json::Integer::Value(value) => value,
-        json::Integer::Huge if word.starts_with('-') => Integer::MIN,
-        json::Integer::Huge => Integer::MAX,
-    })
 }

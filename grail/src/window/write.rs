@@ -92,8 +92,20 @@ impl WindowFile {
         out
     }
 
+    /// Every member but the rollouts, of a file with this many of them, and the brace that ends the file.
+    pub(super) fn push_head(&self, out: &mut String, rollouts: usize) {
+        let mut file = Members { out, is_first: true };
+        self.push_before_inferences(&mut file, rollouts);
+        self.push_after_inferences(out, Form::Whole);
+    }
+
     fn push_until_inferences(&self, out: &mut String) {
         let mut file = Members::open(out);
+        self.push_before_inferences(&mut file, self.inferences.len());
+        file.key("inferences");
+    }
+
+    fn push_before_inferences(&self, file: &mut Members<'_>, rollouts: usize) {
         let mut beacon = Members::open(file.key("beacon"));
         beacon.integer("round", self.beacon.round);
         beacon.text("signature", &self.beacon.signature);
@@ -103,8 +115,7 @@ impl WindowFile {
         block.integer("number", self.block.number);
         block.integer("timestamp_ms", self.block.timestamp_ms);
         block.close();
-        file.integer("inference_count", self.inferences.len() as i128);
-        file.key("inferences");
+        file.integer("inference_count", rollouts as i128);
     }
 
     fn push_after_inferences(&self, out: &mut String, form: Form) {

@@ -3,6 +3,12 @@
 #[path = "../../../tests/runners/protocol/mod.rs"]
 mod protocol;
 
+mod caps;
+mod gzip;
+mod identity;
+mod malformed;
+mod mutations;
+mod sample;
 mod variants;
 
 use grail_protocol::window::{Limits, MAX_TEXT_BYTES, ReadError, Schema, Shape, WindowFile, read};
@@ -25,9 +31,28 @@ fn read_text(text: impl AsRef<[u8]>) -> Result<WindowFile, ReadError> {
 }
 
 /// The place of a malformed file.
-fn malformed_at<T: std::fmt::Debug>(result: Result<T, ReadError>) -> String {
+#[track_caller]
+fn malformed_at(result: Result<WindowFile, ReadError>) -> String {
     match result {
         Err(ReadError::Malformed { path, .. }) => path,
-        other => panic!("{other:?} instead of malformed"),
+        Err(e) => panic!("not malformed: {e}"),
+        Ok(_) => panic!("not malformed: read"),
     }
+}
+
+/// What there is too much of in a file.
+#[track_caller]
+fn over_cap(result: Result<WindowFile, ReadError>) -> &'static str {
+    match result {
+        Err(ReadError::OverCap { what, .. }) => what,
+        Err(e) => panic!("not over a cap: {e}"),
+        Ok(_) => panic!("not over a cap: read"),
+    }
+}
+
+/// The text with its one occurrence of `find` replaced.
+#[track_caller]
+fn replaced(text: &str, find: &str, replace: &str) -> String {
+    assert_eq!(text.matches(find).count(), 1, "{find}");
+    text.replacen(find, replace, 1)
 }

@@ -1,0 +1,462 @@
+//! What a validator knows, on disk: windows and metagraphs as they passed, roots, verdicts, submitted weights.
+//!
+//! Public nodes forget state after a while, so what is needed later is written when it passes. One embedded database,
+//! every change a transaction: a validator that was killed has all of a window's entries or none. Values are JSON text
+//! that a person can read; the tables carry a schema version, and a newer one is refused instead of guessed at.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use grail_protocol::record::Record;
+use grail_protocol::verify::Outcome;
+use grail_protocol::window_root::WindowRoot;
+use grail_protocol::{AccountId, Hash};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use crate::scoring::{ROLLING_WINDOWS, WindowResult};
+
+/// Version of the tables below.
+pub const SCHEMA_VERSION: u64 = 1;
+
+const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
+const WINDOWS: TableDefinition<'_, u64, &str> = TableDefinition::new("windows");
+const METAGRAPHS: TableDefinition<'_, u64, &str> = TableDefinition::new("metagraphs");
+const ROOTS: TableDefinition<'_, (u64, &[u8]), &[u8]> = TableDefinition::new("roots");
+const ROOTED: TableDefinition<'_, u64, u64> = TableDefinition::new("rooted");
+const RECORDS: TableDefinition<'_, (u64, &[u8]), &str> = TableDefinition::new("records");
+const JUDGED: TableDefinition<'_, u64, u64> = TableDefinition::new("judged");
+const SUBMISSIONS: TableDefinition<'_, u64, &str> = TableDefinition::new("submissions");
+
+/// What the database can meet.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// The database or the disk under it.
+    #[error("{path}: {source}")]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        source: Box<redb::Error>,
+    },
+    /// Made by another version of the program.
+    #[error("{path}: tables of version {found}, this program knows {SCHEMA_VERSION}")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The version there.
+        found: String,
+    },
+    /// Made for another network.
+    #[error("{path}: belongs to network {found}")]
+    OtherNetwork {
+        /// The file.
+        path: PathBuf,
+        /// The network there.
+        found: String,
+    },
+    /// An entry is not what was written.
+    #[error("{path}: {table}: {problem}")]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+type Result<T> = std::result::Result<T, BookError>;
+
+/// A block with its beacon: of a window's beginning, or of its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowEntry {
+    /// Number of the window's first block.
+    pub block_number: u64,
+    /// Its hash.
+    #[serde(with = "hex::serde")]
+    pub block_hash: Hash,
+    /// Its time in Unix milliseconds.
+    pub timestamp_ms: u64,
+    /// The beacon's round.
+    pub round: u64,
+    /// The beacon's signature, verified.
+    #[serde(with = "hex::serde")]
+    pub beacon_signature: Vec<u8>,
+}
+
+/// One neuron of a metagraph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Miner {
+    /// Its number.
+    pub uid: u16,
+    /// Its hotkey.
+    #[serde(with = "hex::serde")]
+    pub hotkey: AccountId,
+}
+
+/// Weights that were submitted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// The chain's block then.
+    pub block: u64,
+    /// The newest window that counted.
+    pub window_start: u64,
+    /// Numbers of the neurons.
+    pub uids: Vec<u16>,
+    /// Their weights.
+    pub weights: Vec<f64>,
+}
+
+/// The database of one validator on one network.
+#[derive(Debug)]
+pub struct Book {
+    path: PathBuf,
+    database: Database,
+}
+
+impl Book {
+    /// Opens or makes the database of a network.
+    ///
+    /// # Errors
+    /// [`BookError::Schema`] and [`BookError::OtherNetwork`] for one that is not this program's or this network's.
+    pub fn open(path: &Path, network_id: &Hash) -> Result<Self> {
+        let failed = |source: redb::Error| BookError::Database { path: path.to_owned(), source: Box::new(source) };
+        let database = Database::create(path).map_err(|e| failed(e.into()))?;
+        let book = Self { path: path.to_owned(), database };
+        book.write(|tables| {
+            let mut meta = tables.open_table(META)?;
+            for (key, value) in [("schema", SCHEMA_VERSION.to_string()), ("network", hex::encode(network_id))] {
+                if meta.get(key)?.is_none() {
+                    meta.insert(key, value.as_str())?;
+                }
+            }
+            // Readers find every table.
+            tables.open_table(WINDOWS)?;
+            tables.open_table(METAGRAPHS)?;
+            tables.open_table(ROOTS)?;
+            tables.open_table(ROOTED)?;
+            tables.open_table(RECORDS)?;
+            tables.open_table(JUDGED)?;
+            tables.open_table(SUBMISSIONS)?;
+            Ok(())
+        })?;
+        let meta = |key: &str| book.read(|t| Ok(t.open_table(META)?.get(key)?.map(|v| v.value().to_owned())));
+        let found = meta("schema")?.unwrap_or_default();
+        if found != SCHEMA_VERSION.to_string() {
+            return Err(BookError::Schema { path: book.path, found });
+        }
+        let found = meta("network")?.unwrap_or_default();
+        if found != hex::encode(network_id) {
+            return Err(BookError::OtherNetwork { path: book.path, found });
+        }
+        Ok(book)
+    }
+
+    /// Keeps a window's beginning with its metagraph.
+    ///
+    /// # Errors
+    /// The database's, as of every method here.
+    pub fn begin_window(&self, window: &WindowEntry, miners: &[Miner]) -> Result<()> {
+        let (window_text, miners) = (json(window), json(miners));
+        self.write(|tables| {
+            tables.open_table(WINDOWS)?.insert(window.block_number, window_text.as_str())?;
+            tables.open_table(METAGRAPHS)?.insert(window.block_number, miners.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// A window's beginning and its miners, if they were kept.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn window(&self, window_start: u64) -> Result<Option<(WindowEntry, Vec<Miner>)>> {
+        let texts = self.read(|tables| {
+            let window = tables.open_table(WINDOWS)?.get(window_start)?.map(|v| v.value().to_owned());
+            let miners = tables.open_table(METAGRAPHS)?.get(window_start)?.map(|v| v.value().to_owned());
+            Ok(window.zip(miners))
+        })?;
+        let Some((window, miners)) = texts else {
+            return Ok(None);
+        };
+        Ok(Some((self.parse("windows", &window)?, self.parse("metagraphs", &miners)?)))
+    }
+
+    /// Keeps all roots of a window as they were at its last block.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn keep_roots(&self, window_start: u64, block: u64, roots: &BTreeMap<AccountId, WindowRoot>) -> Result<()> {
+        self.write(|tables| {
+            let mut table = tables.open_table(ROOTS)?;
+            for (account, root) in roots {
+                table.insert((window_start, account.as_slice()), root.to_bytes().as_slice())?;
+            }
+            tables.open_table(ROOTED)?.insert(window_start, block)?;
+            Ok(())
+        })
+    }
+
+    /// The roots of a window; none if its last block passed without us.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn roots(&self, window_start: u64) -> Result<Option<BTreeMap<AccountId, WindowRoot>>> {
+        let found = self.read(|tables| {
+            if tables.open_table(ROOTED)?.get(window_start)?.is_none() {
+                return Ok(None);
+            }
+            let table = tables.open_table(ROOTS)?;
+            let mut found = Vec::new();
+            for entry in table.range((window_start, &[][..])..(window_start + 1, &[][..]))? {
+                let (key, value) = entry?;
+                found.push((key.value().1.to_vec(), value.value().to_vec()));
+            }
+            Ok(Some(found))
+        })?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let parse = |(account, root): (Vec<u8>, Vec<u8>)| {
+            let account = AccountId::try_from(account).ok();
+            account.zip(WindowRoot::from_bytes(&root)).ok_or_else(|| self.entry("roots", "not a window root".into()))
+        };
+        found.into_iter().map(parse).collect::<Result<_>>().map(Some)
+    }
+
+    /// Keeps the signed records of a window: from then on it is judged.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn judge(&self, window_start: u64, records: &BTreeMap<AccountId, String>) -> Result<()> {
+        self.write(|tables| {
+            let mut table = tables.open_table(RECORDS)?;
+            for (account, record) in records {
+                table.insert((window_start, account.as_slice()), record.as_str())?;
+            }
+            tables.open_table(JUDGED)?.insert(window_start, records.len() as u64)?;
+            Ok(())
+        })
+    }
+
+    /// The signed records of a window; none if it was not judged.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn records(&self, window_start: u64) -> Result<Option<Vec<String>>> {
+        self.read(|tables| {
+            if tables.open_table(JUDGED)?.get(window_start)?.is_none() {
+                return Ok(None);
+            }
+            let table = tables.open_table(RECORDS)?;
+            let range = table.range((window_start, &[][..])..(window_start + 1, &[][..]))?;
+            range
+                .map(|entry| Ok(entry?.1.value().to_owned()))
+                .collect::<std::result::Result<_, redb::Error>>()
+                .map(Some)
+        })
+    }
+
+    /// The newest window that was judged.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn last_judged(&self) -> Result<Option<u64>> {
+        self.read(|tables| Ok(tables.open_table(JUDGED)?.last()?.map(|(window, _)| window.value())))
+    }
+
+    /// What the last windows up to one say of every miner, oldest first; windows without a record count nothing.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn history(&self, window_start: u64, window_length: u64) -> Result<BTreeMap<AccountId, Vec<WindowResult>>> {
+        let mut history: BTreeMap<AccountId, Vec<WindowResult>> = BTreeMap::new();
+        for back in (0..ROLLING_WINDOWS as u64).rev() {
+            let Some(window) = window_start.checked_sub(back * window_length) else {
+                continue;
+            };
+            for text in self.records(window)?.unwrap_or_default() {
+                let record = Record::read(&text).map_err(|e| self.entry("records", e.to_string()))?;
+                history.entry(record.subject.hotkey).or_default().push(result(&record));
+            }
+        }
+        Ok(history)
+    }
+
+    /// Keeps a submission.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn submitted(&self, submission: &Submission) -> Result<()> {
+        let text = json(submission);
+        self.write(|tables| {
+            tables.open_table(SUBMISSIONS)?.insert(submission.block, text.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// The newest submission.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn last_submission(&self) -> Result<Option<Submission>> {
+        let text =
+            self.read(|tables| Ok(tables.open_table(SUBMISSIONS)?.last()?.map(|(_, v)| v.value().to_owned())))?;
+        text.map(|text| self.parse("submissions", &text)).transpose()
+    }
+
+    fn parse<'a, T: Deserialize<'a>>(&self, table: &'static str, text: &'a str) -> Result<T> {
+        serde_json::from_str(text).map_err(|e| self.entry(table, e.to_string()))
+    }
+
+    fn entry(&self, table: &'static str, problem: String) -> BookError {
+        BookError::Entry { path: self.path.clone(), table, problem }
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&redb::ReadTransaction) -> std::result::Result<T, redb::Error>) -> Result<T> {
+        let run = || work(&self.database.begin_read()?);
+        run().map_err(|source| BookError::Database { path: self.path.clone(), source: Box::new(source) })
+    }
+
+    fn write(&self, work: impl FnOnce(&redb::WriteTransaction) -> std::result::Result<(), redb::Error>) -> Result<()> {
+        let run = || {
+            let tables = self.database.begin_write()?;
+            work(&tables)?;
+            Ok(tables.commit()?)
+        };
+        run().map_err(|source| BookError::Database { path: self.path.clone(), source: Box::new(source) })
+    }
+}
+
+fn json<T: Serialize + ?Sized>(value: &T) -> String {
+    serde_json::to_string(value).expect("structs of numbers and text have JSON")
+}
+
+fn result(record: &Record) -> WindowResult {
+    match record.outcome {
+        Outcome::Valid => WindowResult::Valid {
+            groups: record.groups,
+            checked_groups: record.checked,
+            distinct_successes: record.distinct,
+        },
+        Outcome::Void => WindowResult::Void,
+        Outcome::Fraud => WindowResult::Fraud,
+        Outcome::NoVerdict => WindowResult::NoVerdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use grail_protocol::record::Subject;
+    use grail_protocol::signature::Signer;
+    use grail_protocol::verify::Verdict;
+
+    const NETWORK: Hash = [7; 32];
+
+    fn book(folder: &tempfile::TempDir) -> Book {
+        Book::open(&folder.path().join("book.redb"), &NETWORK).unwrap()
+    }
+
+    fn window(block_number: u64) -> WindowEntry {
+        WindowEntry { block_number, block_hash: [1; 32], timestamp_ms: 5, round: 6, beacon_signature: vec![2; 48] }
+    }
+
+    fn record(window_start: u64, miner: u8, outcome: Outcome) -> (AccountId, String) {
+        let (validator, hotkey) = (Signer::from_seed(&[9; 32]), Signer::from_seed(&[miner; 32]).account());
+        let subject = Subject { network_id: NETWORK, window_start, hotkey, validator: validator.account(), root: None };
+        let verdict = Verdict { outcome, groups: 3, checked: vec![0, 1], distinct: 5, ..Verdict::no_verdict() };
+        (hotkey, Record::new(subject, &verdict, "0").sign(&validator).unwrap())
+    }
+
+    #[test]
+    fn what_is_kept_survives_and_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let miners = [Miner { uid: 3, hotkey: [4; 32] }, Miner { uid: 5, hotkey: [6; 32] }];
+        let root = WindowRoot { window_start: 50, file_hash: [8; 32] };
+        let submission = Submission { block: 99, window_start: 50, uids: vec![3, 5], weights: vec![0.25, 0.1 + 0.2] };
+        {
+            let book = book(&folder);
+            book.begin_window(&window(50), &miners).unwrap();
+            book.keep_roots(50, 99, &BTreeMap::from([([4; 32], root)])).unwrap();
+            book.submitted(&submission).unwrap();
+        }
+        let book = book(&folder);
+        assert_eq!(book.window(50).unwrap(), Some((window(50), miners.to_vec())));
+        assert_eq!(book.roots(50).unwrap(), Some(BTreeMap::from([([4; 32], root)])));
+        assert_eq!(book.last_submission().unwrap(), Some(submission));
+    }
+
+    #[test]
+    fn what_passed_unseen_is_told_from_what_was_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(&folder);
+        assert_eq!((book.window(50).unwrap(), book.roots(50).unwrap(), book.records(50).unwrap()), (None, None, None));
+        assert_eq!((book.last_judged().unwrap(), book.last_submission().unwrap()), (None, None));
+        book.keep_roots(50, 99, &BTreeMap::new()).unwrap();
+        book.judge(50, &BTreeMap::new()).unwrap();
+        assert_eq!(book.roots(50).unwrap(), Some(BTreeMap::new()));
+        assert_eq!(book.records(50).unwrap(), Some(Vec::new()));
+        assert_eq!(book.last_judged().unwrap(), Some(50));
+    }
+
+    #[test]
+    fn windows_do_not_mix() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(&folder);
+        for start in [50, 100, 150] {
+            let root = WindowRoot { window_start: start, file_hash: [start as u8; 32] };
+            book.keep_roots(start, start + 49, &BTreeMap::from([([0; 32], root), ([255; 32], root)])).unwrap();
+        }
+        let roots = book.roots(100).unwrap().unwrap();
+        assert!(roots.len() == 2 && roots.values().all(|root| root.window_start == 100));
+    }
+
+    #[test]
+    fn history_is_the_last_twelve_windows_of_each_miner_oldest_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(&folder);
+        for i in 0..14_u64 {
+            let outcome = if i == 1 { Outcome::Fraud } else { Outcome::Valid };
+            let first = record(50 * i, 1, if i == 13 { Outcome::Void } else { outcome });
+            let records = if i == 5 { vec![first, record(50 * i, 2, Outcome::NoVerdict)] } else { vec![first] };
+            book.judge(50 * i, &records.into_iter().collect()).unwrap();
+        }
+        let history = book.history(50 * 13, 50).unwrap();
+        let of = |seed: u8| history[&Signer::from_seed(&[seed; 32]).account()].clone();
+        let valid = WindowResult::Valid { groups: 3, checked_groups: 2, distinct_successes: 5 };
+        // Window 1, the fraud, is the thirteenth from the end.
+        assert_eq!(of(1), [vec![valid; 11], vec![WindowResult::Void]].concat());
+        assert_eq!(of(2), [WindowResult::NoVerdict]);
+        let earlier = book.history(50 * 12, 50).unwrap();
+        assert_eq!(earlier[&Signer::from_seed(&[1; 32]).account()][0], WindowResult::Fraud);
+    }
+
+    #[test]
+    fn another_network_or_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("book.redb");
+        drop(Book::open(&path, &NETWORK).unwrap());
+        assert!(matches!(Book::open(&path, &[8; 32]), Err(BookError::OtherNetwork { .. })));
+        let book = Book::open(&path, &NETWORK).unwrap();
+        book.write(|t| t.open_table(META)?.insert("schema", "2").map(drop).map_err(Into::into)).unwrap();
+        drop(book);
+        assert!(matches!(Book::open(&path, &NETWORK), Err(BookError::Schema { found, .. }) if found == "2"));
+        std::fs::write(folder.path().join("text"), "no database").unwrap();
+        assert!(matches!(Book::open(&folder.path().join("text"), &NETWORK), Err(BookError::Database { .. })));
+    }
+
+    #[test]
+    fn an_entry_that_somebody_changed_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(&folder);
+        let (account, text) = record(50, 1, Outcome::Fraud);
+        book.judge(50, &BTreeMap::from([(account, text.replace("fraud", "valid"))])).unwrap();
+        assert!(matches!(book.history(50, 50), Err(BookError::Entry { table: "records", .. })));
+    }
+}
