@@ -1,6 +1,5 @@
 //! The `grail` program as a library.
 
-pub mod beacon;
 pub mod commands;
 pub mod compare;
 pub mod flags;
@@ -13,4 +12,5 @@ pub mod scoring;
 pub mod terminal;
 pub mod wallet;
 
+pub use grail_beacon as beacon;
 pub use grail_protocol::{advantages, environment};
