@@ -49,6 +49,16 @@ impl Guard {
         }
     }
 
+    /// An error as S3's for an upload that is not going on; the file store would call it denied.
+    async fn refuse_ended(&self, upload_id: &str) -> S3Result<()> {
+        let plain = upload_id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+        let path = self.folder.join(format!(".upload-{upload_id}.json"));
+        match plain && tokio::fs::try_exists(path).await.unwrap_or(false) {
+            true => Ok(()),
+            false => Err(s3_error!(NoSuchUpload)),
+        }
+    }
+
     /// Holds a key while it is created, if it must not exist.
     fn create(&self, bucket: &str, key: &str, condition: bool) -> S3Result<Creating<'_>> {
         if !condition {
@@ -176,11 +186,13 @@ impl S3 for Guard {
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         self.may(req.credentials.as_ref(), &req.input.bucket, Some(&req.input.key), true)?;
+        self.refuse_ended(&req.input.upload_id).await?;
         self.files.upload_part(req).await
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
         self.may(req.credentials.as_ref(), &req.input.bucket, Some(&req.input.key), true)?;
+        self.refuse_ended(&req.input.upload_id).await?;
         self.files.list_parts(req).await
     }
 
@@ -189,6 +201,7 @@ impl S3 for Guard {
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         self.may(req.credentials.as_ref(), &req.input.bucket, Some(&req.input.key), true)?;
+        self.refuse_ended(&req.input.upload_id).await?;
         let condition = req.input.if_none_match.is_some();
         let _creating = self.create(&req.input.bucket, &req.input.key, condition)?;
         self.files.complete_multipart_upload(req).await
@@ -199,6 +212,7 @@ impl S3 for Guard {
         req: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         self.may(req.credentials.as_ref(), &req.input.bucket, Some(&req.input.key), true)?;
+        self.refuse_ended(&req.input.upload_id).await?;
         self.files.abort_multipart_upload(req).await
     }
 }
