@@ -11,5 +11,6 @@ pub mod generated;
 pub mod legacy;
 pub mod program;
 pub mod protocol;
+pub mod store;
 pub mod transformers;
 pub mod wallet;

@@ -1,1 +1,5 @@
 //! Chain, beacon and bucket of a local network, over their real protocols.
+
+pub mod beacon;
+pub mod bucket;
+mod serve;

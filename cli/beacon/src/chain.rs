@@ -32,7 +32,7 @@ impl Scheme {
         }
     }
 
-    fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::UnchainedG1, Self::Chained].into_iter().find(|s| s.name() == name)
     }
 
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn the_built_in_chains_come_from_the_vectors() {
         let file: serde_json::Value =
-            serde_json::from_str(include_str!("../../tests/vectors/network/drand.json")).unwrap();
+            serde_json::from_str(include_str!("../../../tests/vectors/network/drand.json")).unwrap();
         for (name, chain) in [("quicknet", ChainInfo::quicknet()), ("default", ChainInfo::default_chain())] {
             let expected = &file["chains"][name];
             let ChainParts { scheme, public_key, period, genesis_time, group_hash, .. } = chain.parts();

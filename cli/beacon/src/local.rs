@@ -60,7 +60,7 @@ impl LocalBeacon {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::beacon::verify;
+    use crate::verify;
     use grail_protocol::encoding::sha256;
 
     #[test]

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::chain::{ChainInfo, Scheme};
 
 /// Domain of signatures on G1 (RFC 9380).
-pub(super) const DST_G1: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+pub(crate) const DST_G1: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 /// Domain of signatures on G2.
 const DST_G2: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_NUL_";
 
@@ -111,7 +111,7 @@ pub fn signature_from_text(text: &str) -> Result<Vec<u8>, BeaconError> {
 }
 
 /// An error unless the bytes are a public key of the scheme.
-pub(super) fn check_key(scheme: Scheme, key: &[u8]) -> Result<(), BeaconError> {
+pub(crate) fn check_key(scheme: Scheme, key: &[u8]) -> Result<(), BeaconError> {
     check_length("public key", key, scheme.key_bytes())?;
     let outcome = match scheme {
         Scheme::UnchainedG1 => min_sig::PublicKey::key_validate(key).map(|_| ()),
@@ -121,7 +121,7 @@ pub(super) fn check_key(scheme: Scheme, key: &[u8]) -> Result<(), BeaconError> {
 }
 
 /// What an unchained scheme signs.
-pub(super) fn unchained_message(round: u64) -> Hash {
+pub(crate) fn unchained_message(round: u64) -> Hash {
     sha256(&round.to_be_bytes())
 }
 
@@ -160,7 +160,7 @@ fn problem_of(error: BLST_ERROR) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::beacon::LocalBeacon;
+    use crate::LocalBeacon;
     use proptest::prelude::*;
 
     /// Round 123 of quicknet.
