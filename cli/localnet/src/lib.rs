@@ -2,4 +2,5 @@
 
 pub mod beacon;
 pub mod bucket;
+pub mod chain;
 mod serve;
