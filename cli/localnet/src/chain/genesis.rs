@@ -61,6 +61,8 @@ pub struct GenesisConfig {
     pub balances: Vec<(AccountId, u64)>,
     /// Neurons from the first block on, in the order of their uids.
     pub neurons: Vec<GenesisNeuron>,
+    /// Hotkeys that have an owner and no uid: hotkey, coldkey.
+    pub owned_hotkeys: Vec<(AccountId, AccountId)>,
 }
 
 /// A neuron that is registered from the first block on.
@@ -104,6 +106,7 @@ impl Default for GenesisConfig {
             max_space: 3100,
             balances: vec![],
             neurons: vec![],
+            owned_hotkeys: vec![],
         }
     }
 }
@@ -146,6 +149,9 @@ impl GenesisConfig {
         for (who, free) in &self.balances {
             let account = AccountInfo { providers: 1, free: *free, ..AccountInfo::default() };
             state.put(&slots::account(who), &account);
+        }
+        for (hotkey, coldkey) in &self.owned_hotkeys {
+            state.put(&slots::owner(hotkey), coldkey);
         }
         for neuron in &self.neurons {
             let uid = runtime::append_neuron(&mut state, self.netuid, neuron.hotkey, neuron.coldkey, 0);
