@@ -103,7 +103,7 @@ impl Chain {
         self.attempt(|link| async move { blocks::finalised(&link, number).await }).await
     }
 
-    /// The finalised blocks from the head on, each once, in order and without gaps, whatever happens to endpoints.
+    /// The finalised blocks from the head at the first [`Blocks::next`] on, each once, in order and without gaps, whatever happens to endpoints.
     #[must_use]
     pub fn follow(&self) -> Blocks {
         Blocks::new(self.clone(), None)

@@ -12,7 +12,7 @@ use futures::Stream;
 use subxt::config::Header;
 use subxt::config::substrate::{H256, SubstrateHeader};
 use subxt::rpcs::client::RpcSubscription;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::link::Link;
 use crate::trouble::of_rpc;
@@ -37,6 +37,8 @@ struct Heads {
     announced: RpcSubscription<SubstrateHeader<H256>>,
     /// Highest block known to be finalised at this endpoint.
     head: u64,
+    /// When that was last heard to be higher. Kept here, as a wait may be dropped and begun again any time.
+    heard: Instant,
 }
 
 impl Blocks {
@@ -113,8 +115,11 @@ impl Blocks {
             url: heads.link.url.clone(),
             problem: format!("no new finalised block for {} s", stall_after.as_secs_f64()),
         };
-        match timeout(stall_after, heads.announced.next()).await.map_err(|_| silent())? {
-            Some(Ok(header)) => heads.head = heads.head.max(header.number()),
+        match timeout_at(heads.heard + stall_after, heads.announced.next()).await.map_err(|_| silent())? {
+            Some(Ok(header)) if header.number() > heads.head => {
+                (heads.head, heads.heard) = (header.number(), Instant::now());
+            }
+            Some(Ok(_)) => {}
             Some(Err(e)) => return Err(of_rpc(&heads.link.url, &e).into()),
             None => {
                 let problem = "the subscription to finalised blocks ended".to_owned();
@@ -133,7 +138,7 @@ async fn subscribe(chain: &Chain, limit: Duration) -> Result<Heads, BlockError> 
         Ok((announced, blocks::finalised_number(&link).await?.0))
     });
     match opened.await {
-        Ok((announced, head)) => Ok(Heads { link, announced, head }),
+        Ok((announced, head)) => Ok(Heads { link, announced, head, heard: Instant::now() }),
         Err(error) => {
             chain.inner.links.discard(&link).await;
             Err(error)

@@ -88,6 +88,8 @@ struct Era {
 #[derive(Deserialize)]
 struct Signed {
     signature_hex: Hex,
+    /// What was verified instead of the payload.
+    message_hex: Option<Hex>,
     extrinsic_hex: Option<Hex>,
     extrinsic_hash_hex: Option<Hex32>,
     valid: bool,
@@ -171,7 +173,8 @@ fn run_extrinsic(signatures: &[&Signature], extrinsic: &Extrinsic) -> Result<(),
     let account = extrinsic.public_key_hex.0;
     let checked = each("signed", &extrinsic.signed, |signed| {
         let bytes = &signed.signature_hex.0;
-        same("valid", signature::verify(&account, &payload, bytes), signed.valid)?;
+        let message = signed.message_hex.as_ref().map_or(&payload, |m| &m.0);
+        same("valid", signature::verify(&account, message, bytes), signed.valid)?;
         let Some(expected) = &signed.extrinsic_hex else {
             return Ok(());
         };
@@ -196,4 +199,3 @@ fn parameters(extrinsic: &Extrinsic) -> Result<subxt::config::ParamsFor<Substrat
         _ => return Err("half an era".to_owned()),
     })
 }
-

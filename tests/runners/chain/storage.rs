@@ -87,12 +87,15 @@ struct Account {
 pub fn run(dir: &Path) -> Result<usize, String> {
     let file: File = load(dir, "network/chain_storage.json")?;
     let at = offline_client([0; 32], 365, 1)?;
-    let named = |pallet: &str, entry: &str| move |e: String| format!("{pallet}.{entry}: {e}");
-    let entries = each("entries", &file.entries, |e| run_entry(&at, e).map_err(named(&e.pallet, &e.entry)))?;
-    let keys = each("keys", &file.keys, |k| run_key(&at, &file.entries, k).map_err(named(&k.pallet, &k.entry)))?;
-    let values = each("values", &file.values, |v| run_value(&at, v).map_err(named(&v.pallet, &v.entry)))?;
+    let entries = each("entries", &file.entries, |e| named(&e.pallet, &e.entry, run_entry(&at, e)))?;
+    let keys = each("keys", &file.keys, |k| named(&k.pallet, &k.entry, run_key(&at, &file.entries, k)))?;
+    let values = each("values", &file.values, |v| named(&v.pallet, &v.entry, run_value(&at, v)))?;
     let answers = each("examples", &file.get_metagraph.examples, |e| run_example(&at, &file.get_metagraph, e))?;
     Ok(entries + keys + values + answers)
+}
+
+fn named(pallet: &str, entry: &str, result: Result<(), String>) -> Result<(), String> {
+    result.map_err(|e| format!("{pallet}.{entry}: {e}"))
 }
 
 fn run_entry(at: &AtBlock, expected: &Entry) -> Result<(), String> {
