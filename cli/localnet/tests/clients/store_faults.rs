@@ -77,7 +77,7 @@ async fn silence_ends_in_a_timeout() {
         assert!(matches!(error, Error::Timeout { .. }) && error.is_transient(), "{error}");
         assert!(error.request().unwrap().attempts >= 2, "{error}");
     }
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
@@ -141,14 +141,14 @@ async fn a_dripping_body_is_given_up() {
     let started = Instant::now();
     let error = local.writer_at(proxy.url(), hasty()).get_capped("key", CAP).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     // A pause that is too long.
     proxy.forever(Fault::Drip(Duration::from_millis(90)));
     let patient = Settings { operation_timeout: Duration::from_secs(60), ..hasty() };
     let started = Instant::now();
     let error = local.writer_at(proxy.url(), patient).get_capped("key", CAP).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
 }
 
 #[tokio::test]
