@@ -242,5 +242,7 @@ fn a_length_prefix_that_promises_too_much_is_refused_at_once() {
 #[test]
 fn weights_are_scaled_by_the_pallets_arithmetic() {
     assert_eq!(max_upscale(&[1, 3]), [21845, 65535]);
-    assert_eq!(max_upscale(&[40000, 20000]), [65535, 32768]);
+    // Above 32768 the factor is cut to 32 fraction bits first: 32767.4999... and not 32767.5.
+    assert_eq!(max_upscale(&[40000, 20000]), [65535, 32767]);
+    assert_eq!(max_upscale(&[32768, 16384]), [65535, 32768]);
 }

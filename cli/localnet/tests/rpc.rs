@@ -87,6 +87,10 @@ fn blocks_and_storage_are_read_by_hash() {
         assert_eq!(value, json!(hex0x(&1_700_000_000_000u64.encode())));
         assert_ne!(ok(at, method, &json!([now])), value);
     }
+    assert_eq!(
+        ok(at, "state_getStorage", &json!([now[2..], hash(0)])),
+        ok(at, "state_getStorage", &json!([now, hash(0)]))
+    );
     let unknown = call(at, "state_getStorage", &json!([now, hex0x(&[9; 32])])).expect_err("no such block");
     assert_eq!(unknown["code"], 4003);
     let keys = ok(at, "state_getKeysPaged", &json!([hex0x(&support::key("SubtensorModule", "Keys")), 10]));

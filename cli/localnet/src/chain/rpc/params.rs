@@ -95,7 +95,8 @@ impl<'a> Arguments<'a> {
     }
 }
 
+/// Hex with or without `0x`, as Substrate takes it; some clients leave it away.
 fn decode(name: &str, text: &str) -> Result<Vec<u8>, ErrorObjectOwned> {
-    let digits = text.strip_prefix("0x").ok_or_else(|| invalid(format!("{name} must begin with 0x")))?;
+    let digits = text.strip_prefix("0x").unwrap_or(text);
     hex::decode(digits).map_err(|problem| invalid(format!("{name}: {problem}")))
 }
