@@ -171,7 +171,7 @@ fn sign_at<C: Payload>(
 ) -> Result<SubmittableTransaction<SubstrateConfig, Client>, ExtrinsicError> {
     let parameters = DefaultExtrinsicParamsBuilder::new()
         .nonce(nonce)
-        .mortal_from_unchecked(mortality, at.block_number(), at.block_hash())
+        .mortal_from_unchecked(mortality.clamp(4, 4096).next_power_of_two(), at.block_number(), at.block_hash())
         .build();
     at.tx().create_signable_offline(call, parameters)?.sign(&Hotkey(signer))
 }
