@@ -10,7 +10,7 @@ use std::path::Path;
 use grail_engine::EngineOptions;
 use grail_engine::cpu::isa::Isa;
 use runners::generated::Outcome;
-use runners::{beacon, exact_model, exact_ops, legacy, program, protocol, store, transformers, wallet};
+use runners::{beacon, chain, exact_model, exact_ops, legacy, program, protocol, store, transformers, wallet};
 use serde_json::Value;
 
 /// How a file is covered.
@@ -43,10 +43,12 @@ const TABLE: &[(&str, By)] = &[
     ("mod_tolerance.json", Run(protocol_file)),
     ("mt19937.json", Run(protocol_file)),
     ("network/README.md", Not("text")),
+    ("network/chain_*.json", Run(chain_file)),
     ("network/drand.json", Run(beacon_file)),
     ("network/ss58.json", Run(protocol_file)),
     ("network/wallet/expected.json", Run(wallet_files)),
     ("network/wallet/wallets/", InputOf("network/wallet/expected.json")),
+    ("network/weights.json", Run(chain_file)),
     ("network/*.json", Issue("A3, the running subnet, and D, the real network")),
     ("prf.json", Run(protocol_file)),
     ("python_json.json", Run(protocol_file)),
@@ -114,6 +116,10 @@ fn beacon_file(folder: &Path, path: &Path) -> Outcome<usize> {
 
 fn store_file(folder: &Path, path: &Path) -> Outcome<usize> {
     by_name(store::RUNNERS, folder, path)
+}
+
+fn chain_file(folder: &Path, path: &Path) -> Outcome<usize> {
+    by_name(chain::RUNNERS, folder, path)
 }
 
 fn legacy_file(folder: &Path, path: &Path) -> Outcome<usize> {

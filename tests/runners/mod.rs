@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod beacon;
+pub mod chain;
 pub mod exact_model;
 pub mod exact_ops;
 pub mod generated;

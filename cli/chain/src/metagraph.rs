@@ -221,4 +221,35 @@ mod tests {
         assert_eq!(error, StateError::Ragged { block: 100, list: "active", found: 2, expected: 3 });
         assert!(answer(65_536).into_metagraph(81, 100, true).is_err());
     }
+
+    /// A chain of two neurons, one of them with stake and permit.
+    async fn localnet() -> (grail_localnet::chain::ChainServer, Chain) {
+        use grail_localnet::chain::{Chain as Localnet, ChainConfig, GenesisConfig, GenesisNeuron};
+        let neuron = |n: u8, stake, validator_permit| GenesisNeuron {
+            hotkey: [n; 32],
+            coldkey: [n + 100; 32],
+            stake,
+            validator_permit,
+        };
+        let neurons = vec![neuron(1, 5_000_000_000, true), neuron(2, 0, false)];
+        let genesis = GenesisConfig { neurons, ..GenesisConfig::default() };
+        let config = ChainConfig { genesis, block_time: None, ..ChainConfig::default() };
+        let server = Localnet::open(config, None).unwrap().serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let settings = crate::Settings::new(81, std::time::Duration::from_secs(1));
+        let client = Chain::connect(&[server.url()], settings).await.unwrap();
+        (server, client)
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn entry_by_entry_gives_the_neurons_of_the_call() {
+        let (_server, client) = localnet().await;
+        let head = client.head().await.unwrap();
+        let by_call = client.metagraph(&head).await.unwrap();
+        let found = client.read("entries", &head, |state| async move { entry_by_entry(&state, 81).await }).await;
+        let by_entry = found.unwrap().unwrap().into_metagraph(81, head.number, true).unwrap();
+        assert_eq!(by_entry, by_call);
+        assert_eq!((by_call.neurons[0].stake, by_call.neurons[0].coldkey), (5_000_000_000, [101; 32]));
+        let none = client.read("entries", &head, |state| async move { entry_by_entry(&state, 7).await }).await;
+        assert!(none.unwrap().is_none());
+    }
 }

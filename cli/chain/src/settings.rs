@@ -21,7 +21,8 @@ pub struct Settings {
     pub first_backoff: Duration,
     /// Longest wait between two attempts.
     pub longest_backoff: Duration,
-    /// Blocks that a signed extrinsic stays valid for: a power of two from 4 to 65536.
+    /// Blocks that a signed extrinsic stays valid for; taken as the next power of two from 4 to 4096. (A longer era
+    /// begins at a multiple of more than one block, not at the block whose hash is signed.)
     pub mortality_blocks: u64,
 }
 

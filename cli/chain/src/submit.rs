@@ -79,6 +79,8 @@ impl Chain {
         match timeout_at(deadline, outcome(&link.url, &name, progress, wait)).await {
             Ok(Ok(block_hash)) => Ok(Included { extrinsic, block_hash }),
             Ok(Err(Ended::Unseen(problem))) => {
+                // It may be lost. A nonce used twice costs one refusal, a hole would hold up all that follow.
+                self.inner.nonces.lock().await.forget(&signer.account());
                 self.inner.links.discard(&link).await;
                 Err(unknown(problem))
             }
@@ -117,18 +119,17 @@ impl Chain {
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    nonces.sent(account, signed.nonce, Instant::now());
+                    nonces.forget(&account);
                     self.inner.links.discard(&signed.link).await;
                     let problem = format!("the node did not confirm it within {} s", limit.as_secs_f64());
                     return Err(unseen(name, &signed.extrinsic, problem));
                 }
             };
+            nonces.forget(&account);
             let Some(answer) = refusal(&error) else {
-                nonces.sent(account, signed.nonce, Instant::now());
                 self.inner.links.discard(&signed.link).await;
                 return Err(unseen(name, &signed.extrinsic, of_node(&signed.link.url, error).to_string()));
             };
-            nonces.forget(&account);
             // Another process of the same hotkey was faster, once.
             if is_nonce_taken(answer) && !std::mem::replace(&mut stale, true) {
                 continue;
@@ -171,7 +172,7 @@ fn sign_at<C: Payload>(
 ) -> Result<SubmittableTransaction<SubstrateConfig, Client>, ExtrinsicError> {
     let parameters = DefaultExtrinsicParamsBuilder::new()
         .nonce(nonce)
-        .mortal_from_unchecked(mortality, at.block_number(), at.block_hash())
+        .mortal_from_unchecked(mortality.clamp(4, 4096).next_power_of_two(), at.block_number(), at.block_hash())
         .build();
     at.tx().create_signable_offline(call, parameters)?.sign(&Hotkey(signer))
 }

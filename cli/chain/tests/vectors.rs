@@ -3,6 +3,7 @@
 #[path = "../../../tests/runners"]
 mod runners {
     pub mod chain;
+    #[allow(dead_code, reason = "other runners use more of it")]
     pub mod protocol {
         pub mod support;
     }
