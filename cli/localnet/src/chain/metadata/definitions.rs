@@ -2,6 +2,9 @@
 
 use super::registry::VariantText;
 
+/// A variant that is made: index, name, fields as text.
+pub(super) type MadeVariant = (u8, String, Vec<String>);
+
 /// What a named type consists of.
 pub(super) enum Shape {
     /// Fields as text.
@@ -9,7 +12,7 @@ pub(super) enum Shape {
     /// Variants as text.
     Enum(&'static [VariantText<'static>]),
     /// Variants that are too many to write down.
-    Made(fn() -> Vec<(u8, String, Vec<String>)>),
+    Made(fn() -> Vec<MadeVariant>),
 }
 
 pub(super) struct Definition {
@@ -333,13 +336,13 @@ static DEFINITIONS: &[Definition] = &[
 ];
 
 /// `Immortal`, then `Mortal1` to `Mortal255`, whose number is the first byte of the two.
-fn era() -> Vec<(u8, String, Vec<String>)> {
+fn era() -> Vec<MadeVariant> {
     let mortal = (1..=255).map(|first: u8| (first, format!("Mortal{first}"), vec!["u8".to_owned()]));
     std::iter::once((0, "Immortal".to_owned(), vec![])).chain(mortal).collect()
 }
 
 /// `Raw0` to `Raw128` hold their length in the variant, so that short texts need no length prefix.
-fn data() -> Vec<(u8, String, Vec<String>)> {
+fn data() -> Vec<MadeVariant> {
     let raw = (0..=128u8).map(|length| (length + 1, format!("Raw{length}"), vec![format!("[u8; {length}]")]));
     let hashes = ["BlakeTwo256", "Sha256", "Keccak256", "ShaThree256"];
     let hashes = (130u8..).zip(hashes).map(|(index, name)| (index, name.to_owned(), vec!["[u8; 32]".to_owned()]));
