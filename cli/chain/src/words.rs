@@ -4,7 +4,7 @@
 pub(crate) fn pallet_error(pallet: &str, error: &str) -> String {
     let words = match pallet {
         "Commitments" => commitments(error),
-        "SubtensorModule" => subtensor(error),
+        "SubtensorModule" => weights(error).or_else(|| subtensor(error)),
         _ => None,
     };
     words.map_or_else(|| "the chain gives no more words than its name".to_owned(), str::to_owned)
@@ -23,7 +23,7 @@ fn commitments(error: &str) -> Option<&'static str> {
 }
 
 fn subtensor(error: &str) -> Option<&'static str> {
-    weights(error).or(Some(match error {
+    Some(match error {
         "HotKeyNotRegisteredInSubNet" | "HotKeyNotRegisteredInNetwork" | "HotKeyAccountNotExists" => {
             "the hotkey is not registered on the subnet; register it first"
         }
@@ -40,7 +40,7 @@ fn subtensor(error: &str) -> Option<&'static str> {
         }
         "CallDisabled" => "this call is switched off on this chain",
         _ => return None,
-    }))
+    })
 }
 
 fn weights(error: &str) -> Option<&'static str> {
