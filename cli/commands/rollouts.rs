@@ -30,6 +30,8 @@ use crate::wallet;
 pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     // Hours of work must not end at a file that cannot be written.
     ensure!(!flags.out.exists(), Usage(format!("--out: {} exists already", flags.out.display())));
+    let folder = flags.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ensure!(folder.is_dir(), "--out: {} is no folder", folder.display());
     let Setting { checkpoint, tokenizer, network } = Setting::open(&flags.network)?;
     let parameters = network.network().parameters();
     let most = parameters.max_groups;
@@ -96,7 +98,6 @@ fn groups(file: &WindowFile, network: &Network) -> usize {
 
 /// Writes a file that did not exist, whole or not at all under its name.
 fn create(path: &Path, bytes: &[u8]) -> Result<()> {
-    let context = || path.display().to_string();
     let mut name = path.file_name().context("--out: no file name")?.to_owned();
     name.push(".part");
     let part = path.with_file_name(name);
@@ -108,7 +109,8 @@ fn create(path: &Path, bytes: &[u8]) -> Result<()> {
         OpenOptions::new().write(true).create_new(true).open(path)?;
         std::fs::rename(&part, path)
     };
-    write().with_context(context)
+    // If the name is taken by now, the work is in the part file.
+    write().with_context(|| format!("{}, written as {}", path.display(), part.display()))
 }
 
 fn now() -> f64 {

@@ -7,24 +7,22 @@ mod report;
 mod window;
 
 use std::io::Write;
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use grail_engine::Engine;
 use grail_engine::tokenizer::Tokenizer;
-use grail_engine::types::{
-    Completion, Event, GenerateRequest, Group, Observer, Rollout, Sampling, Score, ScoreGroup, ScoreRequest,
-};
+use grail_engine::types::{Completion, GenerateRequest, Group, Rollout, Sampling, Score, ScoreGroup, ScoreRequest};
 use grail_protocol::randomness::random_vector;
 
+use super::rollouts::watch;
 use super::{Outcome, Rejection, Usage};
 use crate::compare::{Claim, Differences, compare};
 use crate::environment::{Environment, Reward};
 use crate::flags::Demo;
 use crate::load;
 use crate::sat::Sat;
-use crate::terminal::{Paint, StatusLine};
+use crate::terminal::Paint;
 use edit::Edit;
 use report::Report;
 use window::{Problem, Window};
@@ -183,17 +181,6 @@ fn catch(stage: &mut Stage, answered: &[Answered], edit: &Edit) -> Result<Differ
     let group = ScoreGroup { prompt: answered.problem.tokens.clone(), completions };
     let scores = score(stage, &[group])?;
     Ok(compare(&claim(rollout, &tokens), &scores[0][0]))
-}
-
-/// Shows a call's progress.
-fn watch(doing: &'static str) -> Box<Observer<'static>> {
-    let mut line = StatusLine::stderr();
-    Box::new(move |event| {
-        if let Event::Step(p) = event {
-            line.show(|| format!("{doing}: {} of {} rollouts, {} tokens", p.finished, p.total, p.new_tokens));
-        }
-        ControlFlow::Continue(())
-    })
 }
 
 #[cfg(test)]
