@@ -1,6 +1,5 @@
 //! The `grail` program as a library.
 
-pub mod beacon;
 pub mod commands;
 pub mod compare;
 pub mod flags;
@@ -15,4 +14,5 @@ pub mod terminal;
 pub mod validator;
 pub mod wallet;
 
+pub use grail_beacon as beacon;
 pub use grail_protocol::{advantages, environment};

@@ -10,7 +10,7 @@ use std::path::Path;
 use grail_engine::EngineOptions;
 use grail_engine::cpu::isa::Isa;
 use runners::generated::Outcome;
-use runners::{beacon, exact_model, exact_ops, legacy, program, protocol, transformers, wallet};
+use runners::{beacon, chain, exact_model, exact_ops, legacy, program, protocol, store, transformers, wallet};
 use serde_json::Value;
 
 /// How a file is covered.
@@ -30,7 +30,7 @@ use By::{InputOf, Issue, Not, Run};
 const TABLE: &[(&str, By)] = &[
     ("README.md", Not("text")),
     ("advantages.json", Run(program_file)),
-    ("chain_commitment.json", Issue("A3, the running subnet")),
+    ("chain_commitment.json", Run(store_file)),
     ("exact/README.md", Not("text")),
     ("exact/model-*.json", Run(model)),
     ("exact/ops.json", Run(ops)),
@@ -43,10 +43,12 @@ const TABLE: &[(&str, By)] = &[
     ("mod_tolerance.json", Run(protocol_file)),
     ("mt19937.json", Run(protocol_file)),
     ("network/README.md", Not("text")),
+    ("network/chain_*.json", Run(chain_file)),
     ("network/drand.json", Run(beacon_file)),
     ("network/ss58.json", Run(protocol_file)),
     ("network/wallet/expected.json", Run(wallet_files)),
     ("network/wallet/wallets/", InputOf("network/wallet/expected.json")),
+    ("network/weights.json", Run(chain_file)),
     ("network/*.json", Issue("A3, the running subnet, and D, the real network")),
     ("prf.json", Run(protocol_file)),
     ("python_json.json", Run(protocol_file)),
@@ -110,6 +112,14 @@ fn program_file(folder: &Path, path: &Path) -> Outcome<usize> {
 
 fn beacon_file(folder: &Path, path: &Path) -> Outcome<usize> {
     by_name(beacon::RUNNERS, folder, path)
+}
+
+fn store_file(folder: &Path, path: &Path) -> Outcome<usize> {
+    by_name(store::RUNNERS, folder, path)
+}
+
+fn chain_file(folder: &Path, path: &Path) -> Outcome<usize> {
+    by_name(chain::RUNNERS, folder, path)
 }
 
 fn legacy_file(folder: &Path, path: &Path) -> Outcome<usize> {

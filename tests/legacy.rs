@@ -1,17 +1,17 @@
-//! The vectors of the beacon and of the parts that `grail-exact-1` replaced, and controls for each runner: with one
+//! The vectors of the beacon, of the store and of the parts that `grail-exact-1` replaced, and controls for each runner: with one
 //! value altered it must fail.
 
 mod runners;
 
 use runners::protocol::support::{Runner, folder, load};
-use runners::{beacon, legacy};
+use runners::{beacon, legacy, store};
 
 fn vectors() -> std::path::PathBuf {
     folder(env!("CARGO_MANIFEST_DIR"))
 }
 
 fn all() -> Vec<(&'static str, Runner)> {
-    [beacon::RUNNERS, legacy::RUNNERS].concat()
+    [beacon::RUNNERS, legacy::RUNNERS, store::RUNNERS].concat()
 }
 
 #[test]
@@ -26,6 +26,11 @@ fn every_vector_holds() {
 
 /// A value of each list, and what it is replaced by.
 const ALTERED: &[(&str, &str, &str)] = &[
+    ("chain_commitment.json", "/cases/0/account_id", "\"b010f56c55d9481679896e96a9c09d6c\""),
+    ("chain_commitment.json", "/cases/1/length", "127"),
+    ("chain_commitment.json", "/cases/2/bucket_name", "\"bd4c82a1722cb1af2b27\""),
+    ("chain_commitment.json", "/cases/3/read_access_key_id", "\"a185adb2508264748b5b\""),
+    ("chain_commitment.json", "/cases/4/decoded/secret_access_key", "\"\""),
     ("hf_rows.json", "/cases/0/window", "207660"),
     ("hf_rows.json", "/cases/0/row/grail_tokens", "\"[1,2,3]\""),
     ("hf_rows.json", "/cases/0/rollout/commit/rollout/success", "false"),

@@ -5,11 +5,13 @@
 #![allow(dead_code)]
 
 pub mod beacon;
+pub mod chain;
 pub mod exact_model;
 pub mod exact_ops;
 pub mod generated;
 pub mod legacy;
 pub mod program;
 pub mod protocol;
+pub mod store;
 pub mod transformers;
 pub mod wallet;

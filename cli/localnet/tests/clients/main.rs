@@ -1,0 +1,7 @@
+//! The real clients of store and beacon against the local network's servers, with faults put between them.
+
+mod beacon;
+mod bucket;
+mod fault;
+mod store_faults;
+mod suite;
