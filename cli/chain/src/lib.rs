@@ -12,7 +12,7 @@
 //! Trouble on the way (a node away, slow, stalled or lagging) is not an answer: it is retried with backoff over all
 //! endpoints, and each error says by `is_transient` whether waiting may help.
 //!
-//! Deliberately not here: wallets, coldkeys, staking, registration, and a light client.
+//! Deliberately not here: wallets, staking, and a light client; registration only as local networks need it.
 
 mod blocks;
 mod chain;
@@ -23,6 +23,7 @@ mod hyperparameters;
 mod link;
 mod metagraph;
 mod nonces;
+mod register;
 mod settings;
 mod state;
 mod submit;

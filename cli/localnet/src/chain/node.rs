@@ -208,6 +208,14 @@ impl Chain {
         self.inner.heads.subscribe()
     }
 
+    /// The hotkeys of the subnet after the best block, in the order of their uids.
+    #[must_use]
+    pub fn hotkeys(&self) -> Vec<AccountId> {
+        let (core, netuid) = (self.core(), self.inner.config.genesis.netuid);
+        let taken = core.state.value(&slots::subnetwork_n(netuid));
+        (0..taken).filter_map(|uid| Read::get(&core.state, &slots::keys(netuid, uid))).collect()
+    }
+
     /// Hash of the first block, which every signature covers.
     #[must_use]
     pub fn genesis_hash(&self) -> Hash {

@@ -4,17 +4,18 @@
 //! every change a transaction: a validator that was killed has all of a window's entries or none. Values are JSON text
 //! that a person can read; the tables carry a schema version, and a newer one is refused instead of guessed at.
 
+mod entries;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use grail_protocol::record::Record;
-use grail_protocol::verify::Outcome;
-use grail_protocol::window_root::WindowRoot;
 use grail_protocol::{AccountId, Hash};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
-use crate::scoring::{ROLLING_WINDOWS, WindowResult};
+use crate::scoring::ROLLING_WINDOWS;
+pub use entries::{BeaconEntry, Committed, Miner, Submission, WindowEntry};
 
 /// Version of the tables below.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -22,10 +23,12 @@ pub const SCHEMA_VERSION: u64 = 1;
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const WINDOWS: TableDefinition<'_, u64, &str> = TableDefinition::new("windows");
 const METAGRAPHS: TableDefinition<'_, u64, &str> = TableDefinition::new("metagraphs");
-const ROOTS: TableDefinition<'_, (u64, &[u8]), &[u8]> = TableDefinition::new("roots");
+const BEACONS: TableDefinition<'_, u64, &str> = TableDefinition::new("beacons");
+const ROOTS: TableDefinition<'_, (u64, &[u8]), &str> = TableDefinition::new("roots");
 const ROOTED: TableDefinition<'_, u64, u64> = TableDefinition::new("rooted");
 const RECORDS: TableDefinition<'_, (u64, &[u8]), &str> = TableDefinition::new("records");
 const JUDGED: TableDefinition<'_, u64, u64> = TableDefinition::new("judged");
+const PUBLISHED: TableDefinition<'_, u64, u64> = TableDefinition::new("published");
 const SUBMISSIONS: TableDefinition<'_, u64, &str> = TableDefinition::new("submissions");
 
 /// What the database can meet.
@@ -70,48 +73,8 @@ pub enum BookError {
 
 type Result<T> = std::result::Result<T, BookError>;
 
-/// A block with its beacon: of a window's beginning, or of its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WindowEntry {
-    /// Number of the window's first block.
-    pub block_number: u64,
-    /// Its hash.
-    #[serde(with = "hex::serde")]
-    pub block_hash: Hash,
-    /// Its time in Unix milliseconds.
-    pub timestamp_ms: u64,
-    /// The beacon's round.
-    pub round: u64,
-    /// The beacon's signature, verified.
-    #[serde(with = "hex::serde")]
-    pub beacon_signature: Vec<u8>,
-}
-
-/// One neuron of a metagraph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Miner {
-    /// Its number.
-    pub uid: u16,
-    /// Its hotkey.
-    #[serde(with = "hex::serde")]
-    pub hotkey: AccountId,
-}
-
-/// Weights that were submitted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Submission {
-    /// The chain's block then.
-    pub block: u64,
-    /// The newest window that counted.
-    pub window_start: u64,
-    /// Numbers of the neurons.
-    pub uids: Vec<u16>,
-    /// Their weights.
-    pub weights: Vec<f64>,
-}
+/// Records by miner and first block of the window.
+pub type History = BTreeMap<AccountId, BTreeMap<u64, Record>>;
 
 /// The database of one validator on one network.
 #[derive(Debug)]
@@ -139,10 +102,12 @@ impl Book {
             // Readers find every table.
             tables.open_table(WINDOWS)?;
             tables.open_table(METAGRAPHS)?;
+            tables.open_table(BEACONS)?;
             tables.open_table(ROOTS)?;
             tables.open_table(ROOTED)?;
             tables.open_table(RECORDS)?;
             tables.open_table(JUDGED)?;
+            tables.open_table(PUBLISHED)?;
             tables.open_table(SUBMISSIONS)?;
             Ok(())
         })?;
@@ -187,26 +152,71 @@ impl Book {
         Ok(Some((self.parse("windows", &window)?, self.parse("metagraphs", &miners)?)))
     }
 
-    /// Keeps all roots of a window as they were at its last block.
+    /// First blocks of the windows that were seen to begin, after one, ascending.
     ///
     /// # Errors
     /// The database's.
-    pub fn keep_roots(&self, window_start: u64, block: u64, roots: &BTreeMap<AccountId, WindowRoot>) -> Result<()> {
+    pub fn windows_after(&self, after: Option<u64>) -> Result<Vec<u64>> {
+        self.read(|tables| {
+            let table = tables.open_table(WINDOWS)?;
+            let range = table.range(after.map_or(0, |w| w.saturating_add(1))..)?;
+            Ok(range.map(|entry| Ok(entry?.0.value())).collect::<std::result::Result<_, redb::Error>>()?)
+        })
+    }
+
+    /// The newest block of which something was kept: a window's first or last.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn watched(&self) -> Result<Option<u64>> {
+        self.read(|tables| {
+            let begun = tables.open_table(WINDOWS)?.last()?.map(|(window, _)| window.value());
+            let rooted = tables.open_table(ROOTED)?.last()?.map(|(_, block)| block.value());
+            Ok(begun.max(rooted))
+        })
+    }
+
+    /// Keeps the beacon of a block.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn keep_beacon(&self, block: u64, beacon: &BeaconEntry) -> Result<()> {
+        let text = json(beacon);
+        self.write(|tables| {
+            tables.open_table(BEACONS)?.insert(block, text.as_str())?;
+            Ok(())
+        })
+    }
+
+    /// The beacon of a block, if it was kept.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn beacon(&self, block: u64) -> Result<Option<BeaconEntry>> {
+        let text = self.read(|t| Ok(t.open_table(BEACONS)?.get(block)?.map(|v| v.value().to_owned())))?;
+        text.map(|text| self.parse("beacons", &text)).transpose()
+    }
+
+    /// Keeps what all hotkeys had committed at the last block of a window.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn keep_roots(&self, window_start: u64, block: u64, roots: &BTreeMap<AccountId, Committed>) -> Result<()> {
         self.write(|tables| {
             let mut table = tables.open_table(ROOTS)?;
-            for (account, root) in roots {
-                table.insert((window_start, account.as_slice()), root.to_bytes().as_slice())?;
+            for (account, committed) in roots {
+                table.insert((window_start, account.as_slice()), json(committed).as_str())?;
             }
             tables.open_table(ROOTED)?.insert(window_start, block)?;
             Ok(())
         })
     }
 
-    /// The roots of a window; none if its last block passed without us.
+    /// What had been committed at the last block of a window; none if that block passed without us.
     ///
     /// # Errors
     /// The database's, and [`BookError::Entry`].
-    pub fn roots(&self, window_start: u64) -> Result<Option<BTreeMap<AccountId, WindowRoot>>> {
+    pub fn roots(&self, window_start: u64) -> Result<Option<BTreeMap<AccountId, Committed>>> {
         let found = self.read(|tables| {
             if tables.open_table(ROOTED)?.get(window_start)?.is_none() {
                 return Ok(None);
@@ -215,16 +225,16 @@ impl Book {
             let mut found = Vec::new();
             for entry in table.range((window_start, &[][..])..(window_start + 1, &[][..]))? {
                 let (key, value) = entry?;
-                found.push((key.value().1.to_vec(), value.value().to_vec()));
+                found.push((key.value().1.to_vec(), value.value().to_owned()));
             }
             Ok(Some(found))
         })?;
         let Some(found) = found else {
             return Ok(None);
         };
-        let parse = |(account, root): (Vec<u8>, Vec<u8>)| {
-            let account = AccountId::try_from(account).ok();
-            account.zip(WindowRoot::from_bytes(&root)).ok_or_else(|| self.entry("roots", "not a window root".into()))
+        let parse = |(account, committed): (Vec<u8>, String)| {
+            let account = AccountId::try_from(account).map_err(|_| self.entry("roots", "a key of no account".into()))?;
+            Ok((account, self.parse("roots", &committed)?))
         };
         found.into_iter().map(parse).collect::<Result<_>>().map(Some)
     }
@@ -270,22 +280,51 @@ impl Book {
         self.read(|tables| Ok(tables.open_table(JUDGED)?.last()?.map(|(window, _)| window.value())))
     }
 
-    /// What the last windows up to one say of every miner, oldest first; windows without a record count nothing.
+    /// The records of the last windows up to one, by miner and window.
     ///
     /// # Errors
     /// The database's, and [`BookError::Entry`].
-    pub fn history(&self, window_start: u64, window_length: u64) -> Result<BTreeMap<AccountId, Vec<WindowResult>>> {
-        let mut history: BTreeMap<AccountId, Vec<WindowResult>> = BTreeMap::new();
+    pub fn history(&self, window_start: u64, window_length: u64) -> Result<History> {
+        let mut history = History::new();
         for back in (0..ROLLING_WINDOWS as u64).rev() {
             let Some(window) = window_start.checked_sub(back * window_length) else {
                 continue;
             };
             for text in self.records(window)?.unwrap_or_default() {
                 let record = Record::read(&text).map_err(|e| self.entry("records", e.to_string()))?;
-                history.entry(record.subject.hotkey).or_default().push(result(&record));
+                history.entry(record.subject.hotkey).or_default().insert(window, record);
             }
         }
         Ok(history)
+    }
+
+    /// Judged windows up to one whose records are not published, ascending.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn unpublished(&self, up_to: u64) -> Result<Vec<u64>> {
+        self.read(|tables| {
+            let (judged, published) = (tables.open_table(JUDGED)?, tables.open_table(PUBLISHED)?);
+            let mut found = Vec::new();
+            for entry in judged.range(..=up_to)? {
+                let window = entry?.0.value();
+                if published.get(window)?.is_none() {
+                    found.push(window);
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// Notes that a window's records are published.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn published(&self, window_start: u64, records: u64) -> Result<()> {
+        self.write(|tables| {
+            tables.open_table(PUBLISHED)?.insert(window_start, records)?;
+            Ok(())
+        })
     }
 
     /// Keeps a submission.
@@ -337,25 +376,13 @@ fn json<T: Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("structs of numbers and text have JSON")
 }
 
-fn result(record: &Record) -> WindowResult {
-    match record.outcome {
-        Outcome::Valid => WindowResult::Valid {
-            groups: record.groups,
-            checked_groups: record.checked,
-            distinct_successes: record.distinct,
-        },
-        Outcome::Void => WindowResult::Void,
-        Outcome::Fraud => WindowResult::Fraud,
-        Outcome::NoVerdict => WindowResult::NoVerdict,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use grail_protocol::record::Subject;
     use grail_protocol::signature::Signer;
-    use grail_protocol::verify::Verdict;
+    use grail_protocol::verify::{Outcome, Verdict};
+    use grail_protocol::window_root::WindowRoot;
 
     const NETWORK: Hash = [7; 32];
 
@@ -364,7 +391,11 @@ mod tests {
     }
 
     fn window(block_number: u64) -> WindowEntry {
-        WindowEntry { block_number, block_hash: [1; 32], timestamp_ms: 5, round: 6, beacon_signature: vec![2; 48] }
+        WindowEntry { block_number, block_hash: [1; 32], timestamp_ms: 5 }
+    }
+
+    fn committed(window_start: u64, byte: u8) -> Committed {
+        Committed { root: WindowRoot { window_start, file_hash: [byte; 32] }, credentials: vec![byte; 128] }
     }
 
     fn record(window_start: u64, miner: u8, outcome: Outcome) -> (AccountId, String) {
@@ -378,17 +409,20 @@ mod tests {
     fn what_is_kept_survives_and_reads_back() {
         let folder = tempfile::tempdir().unwrap();
         let miners = [Miner { uid: 3, hotkey: [4; 32] }, Miner { uid: 5, hotkey: [6; 32] }];
-        let root = WindowRoot { window_start: 50, file_hash: [8; 32] };
+        let (root, beacon) = (committed(50, 8), BeaconEntry { round: 6, signature: vec![2; 48] });
         let submission = Submission { block: 99, window_start: 50, uids: vec![3, 5], weights: vec![0.25, 0.1 + 0.2] };
         {
             let book = book(&folder);
             book.begin_window(&window(50), &miners).unwrap();
-            book.keep_roots(50, 99, &BTreeMap::from([([4; 32], root)])).unwrap();
+            book.keep_roots(50, 99, &BTreeMap::from([([4; 32], root.clone())])).unwrap();
+            book.keep_beacon(50, &beacon).unwrap();
             book.submitted(&submission).unwrap();
         }
         let book = book(&folder);
         assert_eq!(book.window(50).unwrap(), Some((window(50), miners.to_vec())));
         assert_eq!(book.roots(50).unwrap(), Some(BTreeMap::from([([4; 32], root)])));
+        assert_eq!((book.beacon(50).unwrap(), book.beacon(100).unwrap()), (Some(beacon), None));
+        assert_eq!((book.watched().unwrap(), book.windows_after(None).unwrap()), (Some(99), vec![50]));
         assert_eq!(book.last_submission().unwrap(), Some(submission));
     }
 
@@ -410,15 +444,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let book = book(&folder);
         for start in [50, 100, 150] {
-            let root = WindowRoot { window_start: start, file_hash: [start as u8; 32] };
-            book.keep_roots(start, start + 49, &BTreeMap::from([([0; 32], root), ([255; 32], root)])).unwrap();
+            let root = committed(start, start as u8);
+            book.keep_roots(start, start + 49, &BTreeMap::from([([0; 32], root.clone()), ([255; 32], root)])).unwrap();
+            book.begin_window(&window(start), &[]).unwrap();
         }
         let roots = book.roots(100).unwrap().unwrap();
-        assert!(roots.len() == 2 && roots.values().all(|root| root.window_start == 100));
+        assert!(roots.len() == 2 && roots.values().all(|committed| committed.root.window_start == 100));
+        assert_eq!((book.windows_after(Some(50)).unwrap(), book.watched().unwrap()), (vec![100, 150], Some(199)));
     }
 
     #[test]
-    fn history_is_the_last_twelve_windows_of_each_miner_oldest_first() {
+    fn history_is_the_last_twelve_windows_of_each_miner() {
         let folder = tempfile::tempdir().unwrap();
         let book = book(&folder);
         for i in 0..14_u64 {
@@ -428,13 +464,28 @@ mod tests {
             book.judge(50 * i, &records.into_iter().collect()).unwrap();
         }
         let history = book.history(50 * 13, 50).unwrap();
-        let of = |seed: u8| history[&Signer::from_seed(&[seed; 32]).account()].clone();
-        let valid = WindowResult::Valid { groups: 3, checked_groups: 2, distinct_successes: 5 };
+        let of = |seed: u8| {
+            let records = &history[&Signer::from_seed(&[seed; 32]).account()];
+            records.iter().map(|(window, record)| (window / 50, record.outcome)).collect::<Vec<_>>()
+        };
         // Window 1, the fraud, is the thirteenth from the end.
-        assert_eq!(of(1), [vec![valid; 11], vec![WindowResult::Void]].concat());
-        assert_eq!(of(2), [WindowResult::NoVerdict]);
+        let valid = (2..13).map(|window| (window, Outcome::Valid));
+        assert_eq!(of(1), valid.chain([(13, Outcome::Void)]).collect::<Vec<_>>());
+        assert_eq!(of(2), [(5, Outcome::NoVerdict)]);
         let earlier = book.history(50 * 12, 50).unwrap();
-        assert_eq!(earlier[&Signer::from_seed(&[1; 32]).account()][0], WindowResult::Fraud);
+        assert_eq!(earlier[&Signer::from_seed(&[1; 32]).account()][&50].outcome, Outcome::Fraud);
+    }
+
+    #[test]
+    fn a_window_is_published_once_and_only_after_it_was_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(&folder);
+        assert_eq!(book.unpublished(1000).unwrap(), [0; 0]);
+        for window in [50, 100, 150] {
+            book.judge(window, &BTreeMap::new()).unwrap();
+        }
+        book.published(100, 0).unwrap();
+        assert_eq!((book.unpublished(150).unwrap(), book.unpublished(149).unwrap()), (vec![50, 150], vec![50]));
     }
 
     #[test]
