@@ -10,6 +10,7 @@ pub mod network;
 pub mod offline;
 pub mod sat;
 pub mod scoring;
+pub mod subnet;
 pub mod terminal;
 pub mod validator;
 pub mod wallet;

@@ -2,6 +2,7 @@
 //! here by their types (`values`), relations between flags by clap, everything else where it is used.
 
 mod files;
+mod subnet;
 mod values;
 mod wallet;
 
@@ -13,6 +14,7 @@ use grail_engine::EngineOptions;
 use grail_engine::types::Sampling;
 
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
+pub use subnet::{DataFlag, Device, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
 pub use values::{Bytes, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
     Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,

@@ -5,8 +5,12 @@
 
 mod journal;
 mod pace;
+mod publish;
+mod run;
 mod shift;
 
 pub use journal::{Closed, Journal, JournalError, Stage, closed, set_stage, stage};
 pub use pace::Pace;
+pub use publish::Publisher;
+pub use run::{Miner, MinerOptions, folder};
 pub use shift::{Shift, ShiftEnd, check_own};

@@ -1,0 +1,226 @@
+//! From what was typed to a network with its clients, a key and a bucket.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use grail_beacon::client::{Client, PUBLIC_RELAYS, Settings as BeaconSettings};
+use grail_chain::{Chain, Settings as ChainSettings, Wait};
+use grail_engine::checkpoint::Checkpoint;
+use grail_engine::tokenizer::Tokenizer;
+use grail_localnet::bucket::Access;
+use grail_protocol::Hash;
+use grail_protocol::signature::Signer;
+use grail_protocol::ss58;
+use grail_store::{Endpoint, Settings as StoreSettings};
+
+use super::local::{COLDKEY, Description, LocalNet, LocalOptions, Ports, Sizes, development_key};
+use super::{Heads, OwnBucket, Patience, Subnet};
+use crate::commands::Usage;
+use crate::flags::{NetworkName, SubnetFlags};
+use crate::identity;
+use crate::network::NetworkFile;
+
+/// How long a local network is waited for that another process is starting.
+const STARTING: Duration = Duration::from_secs(15);
+/// For the first answer of a local network that may be gone.
+const LOCAL_CONNECT: Duration = Duration::from_secs(3);
+/// Block time of the real chain.
+const BLOCK_TIME: Duration = Duration::from_secs(12);
+
+/// What a network needs to know of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelIdentity {
+    /// Its name on the network.
+    pub name: String,
+    /// Its weights digest.
+    pub digest: Hash,
+    /// Tokens that end an answer.
+    pub eos_ids: Vec<u32>,
+}
+
+impl ModelIdentity {
+    /// Of a checkpoint that was named by a flag.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and a tokenizer without an eos token.
+    pub fn of(argument: &str, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Self> {
+        let eos = tokenizer.eos_id().context("the model's tokenizer names no eos token, which prompts need")?;
+        let name = argument.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("model").to_owned();
+        Ok(Self { name, digest: identity::digest(checkpoint)?, eos_ids: vec![eos] })
+    }
+}
+
+/// A place on a network.
+pub struct Joined {
+    /// The network.
+    pub subnet: Subnet,
+    /// Our bucket.
+    pub bucket: OwnBucket,
+    /// The network itself, if this process serves it.
+    pub local: Option<LocalNet>,
+    /// Where state is kept.
+    pub data: PathBuf,
+}
+
+/// Connects to the network that was named, starting a local one if none runs.
+///
+/// # Errors
+/// What was typed, what cannot be reached, and a model that is not the network's.
+pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -> Result<Joined> {
+    let data = flags.data_folder()?;
+    let joined = match &flags.network {
+        NetworkName::Local if flags.chain_endpoint.is_empty() => local(flags, model, signer, data).await?,
+        name => remote(flags, name, data).await?,
+    };
+    let parameters = joined.subnet.network.network().parameters();
+    let (named, digest) = (hex::encode(parameters.weights_digest), hex::encode(model.digest));
+    ensure!(
+        named == digest,
+        Usage(format!("--model: its weights digest is {digest}, the network's is {named} ({})", parameters.model_name))
+    );
+    if let Some(netuid) = flags.netuid.filter(|&netuid| netuid != parameters.netuid) {
+        bail!(Usage(format!("--netuid: {netuid}, the network's parameters say {}", parameters.netuid)));
+    }
+    let genesis = joined.subnet.chain.genesis_hash();
+    ensure!(
+        genesis == parameters.genesis_hash,
+        "the chain's genesis is 0x{}, the network's parameters say 0x{}",
+        hex::encode(genesis),
+        hex::encode(parameters.genesis_hash)
+    );
+    Ok(joined)
+}
+
+/// Clients of a local network.
+///
+/// # Errors
+/// What cannot be reached.
+pub async fn clients(network: NetworkFile, at: &Description) -> Result<Subnet> {
+    let block_time = Duration::from_millis(at.block_time_ms);
+    let mut settings = ChainSettings::new(network.network().parameters().netuid, block_time);
+    // Windows of seconds cannot wait for half a minute.
+    settings.request_timeout = LOCAL_CONNECT.max(block_time * 4);
+    settings.longest_backoff = Duration::from_secs(2).max(block_time * 2);
+    let chain = Chain::connect(std::slice::from_ref(&at.chain), settings).await?;
+    let beacon = Client::new(network.beacon().clone(), &[&at.beacon], BeaconSettings::default())?;
+    let heads = Heads::follow(&chain);
+    let buckets = Endpoint::At(at.bucket.clone());
+    Ok(Subnet { network, chain, beacon, buckets, heads, patience: Patience::of_block_time(block_time) })
+}
+
+/// How a local network's buckets are tried: near, so an answer that takes long does not come.
+#[must_use]
+pub fn local_store() -> StoreSettings {
+    StoreSettings {
+        connect_timeout: Duration::from_secs(2),
+        first_backoff: Duration::from_millis(100),
+        longest_backoff: Duration::from_secs(1),
+        attempts: 3,
+        ..StoreSettings::default()
+    }
+}
+
+/// Takes a place on a local network for a hotkey: registered if it is not, and with its bucket.
+///
+/// # Errors
+/// What the chain refuses.
+pub async fn settle(subnet: &Subnet, at: &Description, signer: &Signer) -> Result<OwnBucket> {
+    let account = signer.account();
+    let head = subnet.chain.head().await?;
+    if subnet.chain.registration(&head, &account).await?.is_none() {
+        tracing::info!(hotkey = ss58::encode(&account), "registering with the development coldkey {COLDKEY}");
+        let registered = subnet.chain.burned_register(&development_key(COLDKEY), &account, Wait::Finality).await;
+        registered.with_context(|| format!("registering {}", ss58::encode(&account)))?;
+    }
+    OwnBucket::local(&at.bucket, &Access::derive(&at.secret, &account), local_store())
+}
+
+async fn local(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer, data: PathBuf) -> Result<Joined> {
+    if flags.parameters.is_some() || !flags.beacon_relay.is_empty() {
+        bail!(Usage("--parameters and --beacon-relay are for other networks than local, which knows its own".into()));
+    }
+    let folder = data.join("localnet");
+    let (subnet, at, local) = match running(&folder).await? {
+        Some((subnet, at)) => (subnet, at, None),
+        None => start(&folder, model).await?,
+    };
+    let bucket = settle(&subnet, &at, signer).await?;
+    Ok(Joined { subnet, bucket, local, data })
+}
+
+/// A network that runs in a folder, if there is one.
+async fn running(folder: &Path) -> Result<Option<(Subnet, Description)>> {
+    let Some(at) = Description::read(folder)? else {
+        return Ok(None);
+    };
+    let network = NetworkFile::read(&folder.join("network.json"))?;
+    match clients(network, &at).await {
+        Ok(subnet) => {
+            tracing::info!(chain = at.chain, "joining the local network");
+            Ok(Some((subnet, at)))
+        }
+        Err(error) => {
+            tracing::debug!(%error, "no local network is running");
+            Ok(None)
+        }
+    }
+}
+
+/// Starts a network in this process; or joins one that another process started just now.
+async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Description, Option<LocalNet>)> {
+    let options = LocalOptions {
+        folder: folder.to_owned(),
+        ports: Ports::default(),
+        block_time: None,
+        sizes: Sizes::default(),
+        model: model.clone(),
+        validators: Vec::new(),
+    };
+    let refused = match LocalNet::start(&options).await {
+        Ok(local) => {
+            let at = local.description().clone();
+            tracing::info!(chain = at.chain, "started a local network, which ends with this program");
+            let subnet = clients(local.network().clone(), &at).await?;
+            return Ok((subnet, at, Some(local)));
+        }
+        Err(refused) => refused,
+    };
+    let begun = std::time::Instant::now();
+    while is_in_use(&refused) && begun.elapsed() < STARTING {
+        if let Some((subnet, at)) = running(folder).await? {
+            return Ok((subnet, at, None));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Err(refused)
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.to_string().contains("already open"))
+}
+
+async fn remote(flags: &SubnetFlags, name: &NetworkName, data: PathBuf) -> Result<Joined> {
+    let Some(path) = &flags.parameters else {
+        bail!(Usage(format!("--network {name}: needs --parameters FILE, what the parties of the network agree on")));
+    };
+    let network = NetworkFile::read(path).with_context(|| format!("--parameters {}", path.display()))?;
+    let endpoints = match flags.chain_endpoint.is_empty() {
+        true => name.endpoints(),
+        false => flags.chain_endpoint.clone(),
+    };
+    let block_time = flags.block_time.map_or(BLOCK_TIME, |time| time.0);
+    let parameters = network.network().parameters();
+    let mut settings = ChainSettings::new(parameters.netuid, block_time);
+    settings.expected_genesis = Some(parameters.genesis_hash);
+    let chain = Chain::connect(&endpoints, settings).await?;
+    let public: Vec<String> = PUBLIC_RELAYS.iter().map(|&relay| relay.to_owned()).collect();
+    let relays = if flags.beacon_relay.is_empty() { &public } else { &flags.beacon_relay };
+    let beacon = Client::new(network.beacon().clone(), relays, BeaconSettings::default())?;
+    let bucket = OwnBucket::from_env(StoreSettings::default())?;
+    let buckets = flags.buckets_endpoint.clone().map_or(Endpoint::R2, Endpoint::At);
+    let heads = Heads::follow(&chain);
+    let patience = Patience::of_block_time(block_time);
+    let subnet = Subnet { network, chain, beacon, buckets, heads, patience };
+    Ok(Joined { subnet, bucket, local: None, data })
+}
