@@ -89,8 +89,8 @@ pub enum Event {
         window: u64,
         /// Records.
         records: u64,
-        /// Rollouts.
-        rollouts: u64,
+        /// Whether there were valid rollouts to publish.
+        rollouts: bool,
     },
 }
 

@@ -4,7 +4,16 @@
 //! takes windows in order: beacons, files, verdicts, weights, and what is published once the weights are on chain.
 
 mod book;
+mod fetch;
+mod judge;
+mod load;
+mod publish;
+mod run;
+mod watch;
+mod weights;
 
 pub use book::{
     BeaconEntry, Book, BookError, Committed, History, Miner, SCHEMA_VERSION, Submission, WindowEntry,
 };
+pub use run::{Validator, ValidatorOptions, folder};
+pub use weights::Weighing;

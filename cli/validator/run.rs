@@ -1,0 +1,368 @@
+//! `grail validate`: window after window, in order.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use grail_chain::{Neuron, Wait};
+use grail_engine::Engine;
+use grail_protocol::assignment::{Protocol, WindowHead};
+use grail_protocol::environment::Environment;
+use grail_protocol::randomness::block_randomness;
+use grail_protocol::record::{Record, Subject};
+use grail_protocol::signature::Signer;
+use grail_protocol::verify::{Verdict, Verifier};
+use grail_protocol::window::GroupText;
+use grail_protocol::{AccountId, Hash};
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::task::{block_in_place, spawn_blocking};
+
+use super::fetch::{Fetched, Fetcher};
+use super::judge::{Finding, Judge};
+use super::load::Load;
+use super::publish::{Publication, Shelf};
+use super::watch::Watch;
+use super::{BeaconEntry, Book, Miner, Submission, Weighing, WindowEntry};
+use crate::beacon::client::Beacon;
+use crate::subnet::{Ended, Event, Events, Judged, OwnBucket, Stop, Stopper, Subnet, head_of};
+
+/// Version of the verdicts for a network that asks validators for one.
+const WEIGHTS_VERSION: u64 = 1;
+
+/// How to validate.
+#[derive(Debug, Clone)]
+pub struct ValidatorOptions {
+    /// Folder of this hotkey on this network.
+    pub folder: PathBuf,
+    /// Ends after so many windows.
+    pub windows: Option<u64>,
+    /// Judges the own hotkey alone, and sets no weights.
+    pub test_mode: bool,
+    /// Blocks between two settings of weights.
+    pub weights_interval: u64,
+    /// Files that are fetched at once.
+    pub fetches: usize,
+    /// How weights are made.
+    pub weighing: Weighing,
+}
+
+/// A validator.
+pub struct Validator<'a, E: Environment> {
+    protocol: &'a Protocol<'a, E>,
+    engine: Engine,
+    subnet: Subnet,
+    bucket: OwnBucket,
+    signer: Signer,
+    book: Arc<Book>,
+    shelf: Shelf,
+    load: Load,
+    options: ValidatorOptions,
+    events: Events,
+}
+
+/// A window with everything that decides about it.
+struct Due {
+    entry: WindowEntry,
+    miners: Vec<Miner>,
+    head: WindowHead,
+    c_w: Hash,
+}
+
+impl<'a, E: Environment> Validator<'a, E> {
+    /// A validator with a place on a network.
+    ///
+    /// # Errors
+    /// A folder or a database that cannot be used.
+    pub fn new(
+        protocol: &'a Protocol<'a, E>,
+        engine: Engine,
+        subnet: Subnet,
+        bucket: OwnBucket,
+        signer: Signer,
+        options: ValidatorOptions,
+        events: Events,
+    ) -> Result<Self> {
+        let folder = &options.folder;
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let book = Arc::new(Book::open(&folder.join("book.redb"), protocol.network().id())?);
+        let shelf = Shelf::open(&folder.join("rollouts"))?;
+        let load = Load::new(protocol.network().parameters().max_groups as usize);
+        Ok(Self { protocol, engine, subnet, bucket, signer, book, shelf, load, options, events })
+    }
+
+    /// Validates until told to stop, or for as many windows as were asked for.
+    ///
+    /// # Errors
+    /// The database's and the disk's; whatever else goes wrong is waited for, or is no verdict.
+    pub async fn run(&mut self, stop: &Stop) -> Result<()> {
+        let (sender, mut kept) = watch::channel(0);
+        let watch =
+            Watch { subnet: self.subnet.clone(), book: Arc::clone(&self.book), events: self.events.clone() };
+        // A thread of its own: judging keeps this one for minutes. It ends with this call.
+        let (_stopper, watched) = Stopper::new();
+        let runtime = Handle::current();
+        let mut watching = spawn_blocking(move || runtime.block_on(watch.run(sender, watched)));
+        let mut after = self.book.last_judged()?;
+        if let Some(submission) = self.book.last_submission()? {
+            self.publish(submission.window_start).await;
+        }
+        let mut judged = 0;
+        while self.options.windows.is_none_or(|most| judged < most) && !stop.is_set() {
+            if let Some(window) = self.ready(&mut after)? {
+                if !self.window(window, stop).await? {
+                    break;
+                }
+                (after, judged) = (Some(window), judged + 1);
+                self.weigh(window).await?;
+                continue;
+            }
+            tokio::select! {
+                _ = kept.changed() => {}
+                ended = &mut watching => {
+                    ended.context("the task that watches the chain")??;
+                    break;
+                }
+                () = stop.wait() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The first window after one of which everything is kept. Those that can never be judged are passed over.
+    fn ready(&self, after: &mut Option<u64>) -> Result<Option<u64>> {
+        let length = self.subnet.window_length();
+        let watched = self.book.watched()?.unwrap_or(0);
+        for window in self.book.windows_after(*after)? {
+            let has_roots = self.book.roots(window)?.is_some();
+            let has_end = self.book.window(window + length)?.is_some();
+            if has_roots && has_end {
+                return Ok(Some(window));
+            }
+            if watched < window + length {
+                return Ok(None);
+            }
+            let why = "blocks of it passed while nobody watched".to_owned();
+            self.events.tell(Event::WindowUnseen { window, why });
+            *after = Some(window);
+        }
+        Ok(None)
+    }
+
+    /// The beacon of a kept block: kept, or waited for.
+    async fn beacon(&self, entry: &WindowEntry, stop: &Stop) -> Result<Option<Beacon>> {
+        if let Some(BeaconEntry { round, signature }) = self.book.beacon(entry.block_number)? {
+            let beacon = grail_beacon::verify(self.subnet.network.beacon(), round, &signature, None);
+            let randomness = beacon.context("a beacon in the database")?;
+            return Ok(Some(Beacon { round, signature, randomness }));
+        }
+        match self.subnet.beacon_of(entry.timestamp_ms, stop, || Duration::MAX).await {
+            Ok(beacon) => {
+                let kept = BeaconEntry { round: beacon.round, signature: beacon.signature.clone() };
+                self.book.keep_beacon(entry.block_number, &kept)?;
+                Ok(Some(beacon))
+            }
+            Err(Ended::Stopped) => Ok(None),
+            Err(error) => Err(anyhow::anyhow!("{error}")).context("beacon"),
+        }
+    }
+
+    /// Waits for both beacons of a window; none if told to stop.
+    async fn due(&self, window: u64, stop: &Stop) -> Result<Option<Due>> {
+        let kept = |number| self.book.window(number)?.context("a window that was kept is gone");
+        let ((entry, miners), (end, _)) = (kept(window)?, kept(window + self.subnet.window_length())?);
+        let (Some(first), Some(last)) = (self.beacon(&entry, stop).await?, self.beacon(&end, stop).await?) else {
+            return Ok(None);
+        };
+        let id = self.protocol.network().id();
+        let c_w = block_randomness(id, end.block_number, &end.block_hash, &last.randomness);
+        let block = grail_chain::Block {
+            number: entry.block_number,
+            hash: entry.block_hash,
+            parent_hash: [0; 32],
+            timestamp_ms: entry.timestamp_ms,
+        };
+        Ok(Some(Due { head: head_of(&block, first), entry, miners, c_w }))
+    }
+
+    /// Judges a window. Whether it was, and not stopped.
+    async fn window(&mut self, window: u64, stop: &Stop) -> Result<bool> {
+        let Some(due) = self.due(window, stop).await? else {
+            return Ok(false);
+        };
+        let begun = Instant::now();
+        let committed = self.book.roots(window)?.unwrap_or_default();
+        let own = self.signer.account();
+        let is_judged = |miner: &&Miner| !self.options.test_mode || miner.hotkey == own;
+        let miners: Vec<Miner> = due.miners.iter().filter(is_judged).copied().collect();
+        let folder = self.options.folder.join("fetched").join(window.to_string());
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        let fetcher = Fetcher {
+            subnet: self.subnet.clone(),
+            own: self.bucket.clone(),
+            folder: folder.clone(),
+            permits: Arc::new(Semaphore::new(self.options.fetches)),
+            window,
+            stop: stop.clone(),
+            probed: OnceCell::new(),
+        };
+        let fetch = |miner: Miner| {
+            let (fetcher, committed) = (&fetcher, committed.get(&miner.hotkey));
+            async move { (miner, fetcher.fetch(&miner.hotkey, committed).await) }
+        };
+        let mut fetched: FuturesUnordered<_> = miners.into_iter().map(fetch).collect();
+        let verifier = Verifier::new(self.protocol);
+        let judge =
+            Judge { verifier: &verifier, head: &due.head, c_w: &due.c_w, lowered_to: self.load.lowered_to() };
+        let (mut records, mut valid) = (BTreeMap::new(), BTreeMap::new());
+        let mut working = Duration::ZERO;
+        while let Some((miner, fetched)) = fetched.next().await {
+            let since = Instant::now();
+            let finding = block_in_place(|| finding(&judge, fetched, &miner.hotkey, &mut self.engine, stop));
+            working += since.elapsed();
+            if stop.is_set() {
+                return Ok(false);
+            }
+            self.events.tell(Event::Judged(told_of(window, miner, &finding)));
+            let subject = Subject {
+                network_id: *self.protocol.network().id(),
+                window_start: window,
+                hotkey: miner.hotkey,
+                validator: own,
+                root: committed.get(&miner.hotkey).map(|c| c.root).filter(|root| root.window_start == window),
+            };
+            let record = Record::new(subject, &finding.verdict, env!("CARGO_PKG_VERSION"));
+            records.insert(miner.hotkey, record.sign(&self.signer)?);
+            valid.insert(miner.uid, finding.valid);
+        }
+        drop(fetched);
+        let valid: Vec<GroupText> = valid.into_values().flatten().collect();
+        if !valid.is_empty() {
+            let size = self.protocol.network().parameters().rollouts_per_problem as usize;
+            self.shelf.keep(window, due.entry.timestamp_ms, &valid, valid.len() * size)?;
+        }
+        self.book.judge(window, &records)?;
+        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        self.events.tell(Event::WindowJudged {
+            window,
+            records: records.len() as u64,
+            seconds: begun.elapsed().as_secs_f64(),
+        });
+        self.learn(working);
+        Ok(true)
+    }
+
+    fn learn(&mut self, working: Duration) {
+        let Some(seen) = self.subnet.heads.latest() else {
+            return;
+        };
+        let blocks = u32::try_from(self.subnet.window_length()).unwrap_or(u32::MAX);
+        if self.load.learn(working, seen.block_time.saturating_mul(blocks)) {
+            match self.load.lowered_to() {
+                Some(g) => tracing::warn!(groups = g, "this machine cannot keep up: fewer groups of large files are checked"),
+                None => tracing::info!("large files are checked as the rule asks again"),
+            }
+        }
+    }
+
+    /// Sets weights if that is due, and then publishes what they use.
+    async fn weigh(&mut self, window: u64) -> Result<()> {
+        if self.options.test_mode {
+            return Ok(());
+        }
+        match self.set_weights(window).await {
+            Ok(true) => self.publish(window).await,
+            Ok(false) => {}
+            Err(error) => self.events.tell(Event::WeightsNotSet { window, why: format!("{error:#}") }),
+        }
+        Ok(())
+    }
+
+    /// Whether weights are on chain now that count this window.
+    async fn set_weights(&self, window: u64) -> Result<bool> {
+        let chain = &self.subnet.chain;
+        let best = chain.best().await?;
+        let interval = |block: u64| block / self.options.weights_interval;
+        if let Some(last) = self.book.last_submission()?
+            && interval(last.block) == interval(best.number)
+        {
+            return Ok(false);
+        }
+        let metagraph = chain.metagraph(&best).await?;
+        let neuron = |n: &Neuron| Miner { uid: n.uid, hotkey: n.hotkey };
+        let neurons: Vec<Miner> = metagraph.neurons.iter().map(neuron).collect();
+        let history = self.book.history(window, self.subnet.window_length())?;
+        let weights = self.options.weighing.weights(&history, &neurons, window)?;
+        if weights.iter().all(|&weight| weight <= 0.0) {
+            return Ok(false);
+        }
+        let uids: Vec<u16> = neurons.iter().map(|n| n.uid).collect();
+        chain.submit_weights(&self.signer, &uids, &weights, WEIGHTS_VERSION, Wait::Finality).await?;
+        let told = uids.iter().copied().zip(weights.iter().copied()).collect();
+        self.book.submitted(&Submission { block: best.number, window_start: window, uids, weights })?;
+        self.events.tell(Event::WeightsSet { window, weights: told });
+        Ok(true)
+    }
+
+    async fn publish(&self, window: u64) {
+        let publication = Publication {
+            book: &self.book,
+            shelf: &self.shelf,
+            bucket: &self.bucket,
+            validator: self.signer.account(),
+            events: &self.events,
+        };
+        if let Err(error) = publication.up_to(window).await {
+            tracing::warn!("publishing records: {error:#}; it is tried again with the next weights");
+        }
+    }
+}
+
+/// A verdict on what was fetched; our own trouble is none.
+fn finding<E: Environment>(
+    judge: &Judge<'_, E>,
+    fetched: Fetched,
+    account: &AccountId,
+    engine: &mut Engine,
+    stop: &Stop,
+) -> Finding {
+    let trouble = |why: String| {
+        tracing::error!(hotkey = grail_protocol::ss58::encode(account), "no verdict: {why}");
+        Finding::of(Verdict::no_verdict())
+    };
+    match fetched {
+        Fetched::Void(reason) => Finding::of(Verdict::refused(reason)),
+        Fetched::Trouble(why) => trouble(why),
+        Fetched::File(path) => {
+            judge.file(&path, account, engine, stop).unwrap_or_else(|error| trouble(format!("{error:#}")))
+        }
+    }
+}
+
+fn told_of(window: u64, miner: Miner, finding: &Finding) -> Judged {
+    let verdict = &finding.verdict;
+    Judged {
+        window,
+        uid: miner.uid,
+        hotkey: miner.hotkey,
+        outcome: verdict.outcome.name(),
+        reason: verdict.reason.clone(),
+        groups: verdict.groups as u64,
+        checked: verdict.checked.len() as u64,
+        successful: verdict.successful as u64,
+        distinct: verdict.distinct as u64,
+        scored_tokens: finding.scored_tokens,
+        scoring_s: finding.scoring.as_secs_f64(),
+    }
+}
+
+/// Folder of a hotkey's state on a network, under a program's data folder.
+#[must_use]
+pub fn folder(data: &Path, network_id: &[u8; 32], hotkey: &str) -> PathBuf {
+    data.join("validate").join(hex::encode(&network_id[..8])).join(hotkey)
+}
