@@ -72,7 +72,9 @@ impl Report {
                 role,
             });
         }
-        let weight = |party: &Party| (party.uid.unwrap_or(0), party.name.clone(), party.totals().solved as u16 * 40);
+        let weight = |party: &Party| {
+            (party.uid.unwrap_or(0), party.name.clone(), (party.totals().solved * 18).min(65_535) as u16)
+        };
         report.weights = Weight::shared(report.parties.iter().map(weight));
         report
     }

@@ -18,12 +18,12 @@ const COLUMNS: usize = 9;
 /// Heading, unit, and the most letters of each column. The verdicts get what the others leave.
 const HEADINGS: [(&str, &str, usize); COLUMNS] = [
     ("miner", "", 18),
-    ("windows", "published", 9),
+    ("windows", "", 9),
     ("rollouts", "", 11),
     ("solved", "%", 6),
-    ("generated", "tokens/s", 11),
-    ("verified", "tokens/s", 11),
-    ("ratio", "ver./gen.", 9),
+    ("generate", "tokens/s", 11),
+    ("verify", "tokens/s", 11),
+    ("ratio", "ver/gen", 9),
     ("verdicts", "", WIDTH),
     ("weight", "%", 6),
 ];
