@@ -3,7 +3,7 @@
 use super::model::{Outcome, Party, Report, Role};
 use super::numbers::{counted, percent};
 
-/// What came of the run: how many windows of honest miners held, how many of each cheater were found out, and what
+/// What came of the run: how many windows of honest miners held, in how many the cheaters were found out, and what
 /// weight is left to them.
 #[must_use]
 pub fn conclusion(report: &Report) -> String {
@@ -11,9 +11,9 @@ pub fn conclusion(report: &Report) -> String {
         return "Nothing was published.".to_owned();
     }
     let honest: Vec<&Party> = report.miners().filter(|party| party.role == Role::Honest).collect();
-    let cheaters = report.miners().filter(|party| party.role == Role::Cheater);
-    let sentences = honest_sentence(&honest).into_iter().chain(cheaters.map(|party| cheater_sentence(report, party)));
-    sentences.collect::<Vec<_>>().join(" ")
+    let cheaters: Vec<&Party> = report.miners().filter(|party| party.role == Role::Cheater).collect();
+    let sentences = [honest_sentence(&honest), cheating_sentence(report, &cheaters)];
+    sentences.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// Whether everything went as it must: every window of an honest miner valid, every window of a cheater fraud.
@@ -36,19 +36,22 @@ fn honest_sentence(honest: &[&Party]) -> Option<String> {
     }
 }
 
-fn cheater_sentence(report: &Report, party: &Party) -> String {
-    let (found, all) = (party.count(Outcome::Fraud), party.entries.len());
-    let caught = match found {
-        _ if all == 0 => "published nothing".to_owned(),
-        0 => format!("was not found out in {}", counted(all, "window")),
-        _ => format!("was found out in {found} of {}", counted(all, "window")),
+fn cheating_sentence(report: &Report, cheaters: &[&Party]) -> Option<String> {
+    let (who, holds) = match cheaters {
+        [] => return None,
+        [party] => (format!("Cheating miner \u{201c}{}\u{201d} was", party.name), "holds"),
+        many => (format!("{} cheating miners were", many.len()), "hold"),
     };
-    let weight = match report.share(party) {
-        None => String::new(),
-        Some(share) if share > 0.0 => format!(" and holds {} % of the weight", percent(Some(share))),
-        Some(_) => " and holds no weight".to_owned(),
+    let all: usize = cheaters.iter().map(|party| party.entries.len()).sum();
+    let found: usize = cheaters.iter().map(|party| party.count(Outcome::Fraud)).sum();
+    let found = if found == 0 { "not found out in any".to_owned() } else { format!("found out in {found}") };
+    let shares: Vec<f64> = cheaters.iter().filter_map(|party| report.share(party)).collect();
+    let weight = match shares.iter().sum::<f64>() {
+        _ if shares.is_empty() => String::new(),
+        share if share > 0.0 => format!(" and {holds} {} % of the weight", percent(Some(share))),
+        _ => format!(" and {holds} no weight"),
     };
-    format!("The party \u{201c}{}\u{201d} {caught}{weight}.", party.name)
+    Some(format!("{who} {found} of {}{weight}.", counted(all, "window")))
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn facts() -> Vec<Fact> {
         ("machine", "2 cores, AVX2"),
         ("wall time", "41.7 s"),
     ];
-    facts.into_iter().map(|(label, value)| Fact { label: label.into(), value: value.into() }).collect()
+    facts.into_iter().map(|(label, value)| Fact::new(label, value)).collect()
 }
 
 fn commands() -> Vec<CheckCommand> {

@@ -3,7 +3,7 @@
 use super::axis::{Axis, round_step};
 use super::escape::escape;
 use super::model::{Entry, Outcome, Party, Report, Totals};
-use super::numbers::{length, mean, number, number_or_absent, percent, plottable, ratio, speed, whole};
+use super::numbers::{length, mean, number, number_or_absent, percent, plottable, speed, whole};
 use super::plot::{Bar, Panel, Slot, draw};
 
 const BINS: f64 = 12.0;
@@ -40,7 +40,7 @@ pub fn throughput(report: &Report) -> String {
         };
         let totals = party.totals();
         let (generated, verified) = (speed(totals.generation_speed()), speed(totals.verification_speed()));
-        let words = format!("{generated} generated, {verified} verified, {}\u{d7}", speed(totals.advantage()));
+        let words = format!("{generated} vs {verified} tokens/s ({}\u{d7})", speed(totals.advantage()));
         figure(party, &words, by_window(party, "tokens/s", &windows, slot), &axis)
     });
     grid_of(figures)
@@ -209,12 +209,6 @@ impl Bins {
     fn words(&self, i: usize) -> String {
         format!("reward from {} to {}", number(self.edge(i)), number(self.edge(i + 1)))
     }
-}
-
-/// A count of a whole, as words.
-pub fn part_of(n: u64, all: u64) -> String {
-    let share = ratio(n as f64, all as f64).map(|share| format!(" ({} %)", percent(Some(share)))).unwrap_or_default();
-    format!("{} of {}{share}", whole(n), whole(all))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The data of a report: who took part, what every window brought, and what the chain says at the end.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use grail_protocol::verify;
 use serde::Serialize;
@@ -248,6 +249,14 @@ pub struct Totals {
     pub verified_tokens: u64,
     /// Seconds of verification.
     pub verification_seconds: f64,
+}
+
+impl Fact {
+    /// A fact of anything with words.
+    #[must_use]
+    pub fn new(label: &str, value: impl fmt::Display) -> Self {
+        Self { label: label.to_owned(), value: value.to_string() }
+    }
 }
 
 impl Report {

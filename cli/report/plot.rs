@@ -10,7 +10,7 @@ use super::numbers::length;
 const SIZE: (f64, f64) = (340.0, 190.0);
 const LEFT: f64 = 48.0;
 const RIGHT: f64 = SIZE.0 - 8.0;
-const TOP: f64 = 26.0;
+const TOP: f64 = 30.0;
 const BOTTOM: f64 = SIZE.1 - 36.0;
 /// Width of a letter of a tick's words.
 const LETTER: f64 = 6.4;
@@ -62,7 +62,7 @@ pub fn draw(panel: &Panel, axis: &Axis) -> String {
     });
     let (width, height) = SIZE;
     let axis_words = format!(
-        "<text class=\"unit\" x=\"4\" y=\"12\">{}</text>\
+        "<text class=\"unit\" x=\"4\" y=\"10\">{}</text>\
          <text class=\"unit\" text-anchor=\"end\" x=\"{RIGHT}\" y=\"{}\">{}</text>",
         panel.unit,
         height - 5.0,

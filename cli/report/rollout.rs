@@ -4,6 +4,7 @@
 use super::escape::{escape, escape_lines};
 use super::model::{Edit, Report, RolloutDetail, Token, TokenName};
 use super::numbers::number;
+use super::sections::wide_table;
 
 /// Least probabilities of the colours, and their words.
 const SHADES: [(f32, &str); 5] =
@@ -41,7 +42,7 @@ fn facts(detail: &RolloutDetail) -> String {
 }
 
 fn prompt(detail: &RolloutDetail) -> String {
-    format!("<h3>Prompt</h3><pre class=\"text\">{}</pre>", escape_lines(&detail.prompt))
+    format!("<h3>Prompt</h3><pre class=\"text\" tabindex=\"0\">{}</pre>", escape_lines(&detail.prompt))
 }
 
 fn completion(detail: &RolloutDetail) -> String {
@@ -75,7 +76,7 @@ fn completion(detail: &RolloutDetail) -> String {
     };
     format!(
         "<h3>Completion</h3><p class=\"legend\">Probability of each token: {}{marks}</p>\
-         <div class=\"text completion\">{}</div>\
+         <div class=\"text completion\" role=\"region\" aria-label=\"Completion\" tabindex=\"0\">{}</div>\
          <p class=\"faint\">Point at a token, or touch it, for its number, log-probabilities and sketch.</p>",
         legend.collect::<Vec<_>>().join(" "),
         tokens.collect::<String>(),
@@ -85,6 +86,17 @@ fn completion(detail: &RolloutDetail) -> String {
 /// A token without letters still has to be seen.
 fn shown(text: &str) -> String {
     if text.is_empty() { "\u{2205}".to_owned() } else { escape_lines(text) }
+}
+
+/// The same by itself, where spaces at the ends would not be seen.
+fn quoted(text: &str) -> String {
+    let inner = text.trim_matches(' ');
+    let before = text.len() - text.trim_start_matches(' ').len();
+    let after = text.len() - inner.len() - before;
+    match inner {
+        "" if !text.is_empty() => "\u{2423}".repeat(text.len()),
+        _ => format!("{}{}{}", "\u{2423}".repeat(before), shown(inner), "\u{2423}".repeat(after)),
+    }
 }
 
 fn shade(logprob: f32) -> usize {
@@ -107,7 +119,7 @@ fn logprob(x: f32) -> String {
 }
 
 fn edit_words(detail: &RolloutDetail, edit: &Edit) -> String {
-    let named = |token: &TokenName| format!("<code>{}</code> (id {})", shown(&token.text), token.id);
+    let named = |token: &TokenName| format!("<code>{}</code> (id {})", quoted(&token.text), token.id);
     let place = |position: usize| match position.checked_sub(detail.prompt_tokens) {
         Some(i) => format!("position {position} (token {i} of the completion)"),
         None => format!("position {position} (in the prompt)"),
@@ -127,7 +139,7 @@ fn edit_words(detail: &RolloutDetail, edit: &Edit) -> String {
         None => ("finding void", "The verifier found no difference.".to_owned()),
     };
     format!(
-        "<p class=\"{class}\">At {} the sampler emitted {}. {} published {} instead, and signed it. {found}</p>",
+        "<p class=\"{class}\">At {} the sampler emitted {}; {} published {} instead, and signed it. {found}</p>",
         place(edit.position),
         named(&edit.original),
         escape(&detail.party),
@@ -160,20 +172,22 @@ fn sketches(detail: &RolloutDetail) -> String {
         format!(
             "<tr{mark}><th class=\"n\" scope=\"row\">{position}</th><td><code>{}</code></td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td>{derived}</tr>",
-            shown(&token.text),
+            quoted(&token.text),
             token.id,
             logprob(token.logprob),
             token.sketch,
         )
     });
+    let head = format!(
+        "<tr><th class=\"n\" scope=\"col\">position</th><th scope=\"col\">token</th><th class=\"n\" scope=\"col\">id</th>\
+         <th class=\"n\" scope=\"col\">log-probability</th><th class=\"n\" scope=\"col\">published sketch</th>\
+         {derived_heading}</tr>"
+    );
     format!(
         "<h3>Sketches {}</h3><p class=\"faint\">A sketch is a number below 2<sup>31</sup> made from the hidden state \
-         at a position. It depends on every token so far, and is compared exactly.</p>\
-         <div class=\"wide\"><table><thead><tr><th class=\"n\" scope=\"col\">position</th><th scope=\"col\">token</th>\
-         <th class=\"n\" scope=\"col\">id</th><th class=\"n\" scope=\"col\">log-probability</th>\
-         <th class=\"n\" scope=\"col\">published sketch</th>{derived_heading}</tr></thead><tbody>{}</tbody></table></div>",
+         at a position. It depends on every token so far, and is compared exactly.</p>{}",
         if edit.is_some() { "around the edit" } else { "of the first tokens" },
-        body.collect::<String>(),
+        wide_table("Sketches", &head, &body.collect::<String>()),
     )
 }
 
@@ -195,6 +209,12 @@ mod tests {
         let shades: Vec<usize> = [1.0_f32, 0.95, 0.6, 0.2, 0.02, 0.001].into_iter().map(|p| shade(p.ln())).collect();
         assert_eq!(shades, [0, 0, 1, 2, 3, 4]);
         assert_eq!((shade(f32::NEG_INFINITY), shade(f32::NAN)), (4, 4));
+    }
+
+    #[test]
+    fn every_token_can_be_seen() {
+        let shown = ["", " ", "  a", "a ", "a b", "\n", "<"].map(quoted);
+        assert_eq!(shown, ["∅", "␣", "␣␣a", "a␣", "a b", "↵\n", "&lt;"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::conclusion::{conclusion, is_as_expected};
 use super::escape::escape;
-use super::figures::{part_of, sign};
+use super::figures::sign;
 use super::model::{Entry, Outcome, Party, Report, Role};
 use super::numbers::{ABSENT, number_or_absent, percent, speed, whole};
 use super::table::verdicts;
@@ -19,7 +19,10 @@ pub fn head(report: &Report) -> String {
         ("rollouts published", whole(totals.rollouts)),
         ("tokens generated", whole(totals.completion_tokens)),
         ("tokens verified", whole(totals.verified_tokens)),
-        ("verification is faster", totals.advantage().map_or(ABSENT.into(), |x| format!("{}\u{d7}", speed(Some(x))))),
+        (
+            "verified / generated, tokens/s",
+            totals.advantage().map_or(ABSENT.into(), |x| format!("{}\u{d7}", speed(Some(x)))),
+        ),
     ];
     let tile = |(label, value)| format!("<div><dt>{label}</dt><dd>{value}</dd></div>");
     format!(
@@ -46,7 +49,7 @@ pub fn facts(report: &Report) -> String {
     };
     let head = headings(&[("who", false), ("role", false), ("uid", true), ("hotkey", false)]);
     let parties: String = report.parties.iter().map(party).collect();
-    format!("<dl class=\"facts\">{facts}</dl>{}", wide_table(&head, &parties))
+    format!("<dl class=\"facts\">{facts}</dl>{}", wide_table("Parties", &head, &parties))
 }
 
 /// One row per miner, sums over all windows.
@@ -55,21 +58,20 @@ pub fn miners(report: &Report) -> String {
     let row = |party: &Party| {
         let totals = party.totals();
         let cells = [
-            format!("{} of {windows}", totals.published),
+            format!("{}/{windows}", totals.published),
             whole(totals.rollouts),
             percent(totals.success_rate()),
             speed(totals.generation_speed()),
             speed(totals.verification_speed()),
             totals.advantage().map_or(ABSENT.into(), |x| format!("{}\u{d7}", speed(Some(x)))),
-            part_of(totals.checked_groups, totals.groups),
+            format!("{}/{}", whole(totals.checked_groups), whole(totals.groups)),
+            percent(report.share(party)),
         ];
         let cells: String = cells.iter().map(|cell| format!("<td class=\"n\">{cell}</td>")).collect();
         let (words, class) = (escape(&verdicts(&party.entries)), class_of(party));
         format!(
-            "<tr><th scope=\"row\">{}</th>{cells}<td><span class=\"mark {class}\">{words}</span></td>\
-             <td class=\"n\">{}</td></tr>",
+            "<tr><th scope=\"row\">{}</th>{cells}<td><span class=\"mark {class}\">{words}</span></td></tr>",
             escape(&party.name),
-            percent(report.share(party)),
         )
     };
     let head = headings(&[
@@ -81,10 +83,10 @@ pub fn miners(report: &Report) -> String {
         ("verified, tokens/s", true),
         ("verified / generated", true),
         ("groups checked", true),
-        ("verdicts", false),
         ("weight, %", true),
+        ("verdicts", false),
     ]);
-    wide_table(&head, &report.miners().map(row).collect::<String>())
+    wide_table("Miners", &head, &report.miners().map(row).collect::<String>())
 }
 
 /// Verdicts, windows by miners, and every reason in words below.
@@ -106,7 +108,8 @@ pub fn matrix(report: &Report) -> String {
     });
     let class = if worded { "matrix" } else { "matrix dense" };
     format!(
-        "<p class=\"legend\">{}</p><div class=\"wide\"><table class=\"{class}\"><thead>{head}</thead><tbody>{}</tbody>\
+        "<p class=\"legend\">{}; \u{2013} nothing published</p>\
+         <div class=\"wide\" role=\"region\" aria-label=\"Verdicts\" tabindex=\"0\"><table class=\"{class}\"><thead>{head}</thead><tbody>{}</tbody>\
          </table></div>{}",
         legend.join("; "),
         report.miners().map(row).collect::<String>(),
@@ -181,7 +184,7 @@ pub fn entries(report: &Report) -> String {
         ("verdict", false),
     ]);
     let entries = report.miners().flat_map(|party| party.entries.iter().map(move |entry| (party, entry)));
-    let table = wide_table(&head, &entries.map(row).collect::<String>());
+    let table = wide_table("Windows in numbers", &head, &entries.map(row).collect::<String>());
     format!("<details><summary>Every window in numbers</summary>{table}</details>")
 }
 
@@ -226,6 +229,9 @@ fn headings(columns: &[(&str, bool)]) -> String {
     format!("<tr>{}</tr>", columns.iter().map(heading).collect::<String>())
 }
 
-fn wide_table(head: &str, body: &str) -> String {
-    format!("<div class=\"wide\"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>")
+/// A table that scrolls by itself where the page is too narrow, from the keyboard too.
+pub fn wide_table(name: &str, head: &str, body: &str) -> String {
+    format!(
+        "<div class=\"wide\" role=\"region\" aria-label=\"{name}\" tabindex=\"0\"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>"
+    )
 }
