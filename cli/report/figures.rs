@@ -2,9 +2,10 @@
 
 use super::axis::{Axis, round_step};
 use super::escape::escape;
-use super::model::{Entry, Outcome, Party, Report, Totals};
+use super::model::{Entry, Outcome, Party, Report};
 use super::numbers::{length, mean, number, number_or_absent, percent, plottable, speed, whole};
 use super::plot::{Bar, Panel, Slot, draw};
+use super::totals::Totals;
 
 const BINS: f64 = 12.0;
 
@@ -79,7 +80,7 @@ pub fn reward_spread(report: &Report) -> String {
     let figures = per_miner.iter().zip(&counts).map(|((party, rewards), counts)| {
         let slot = |(i, &n): (usize, &u64)| {
             let tip = format!("{} of {} rollouts: {}", n, rewards.len(), bins.words(i));
-            Slot { bars: vec![(n > 0).then(|| Bar { value: n as f64, class: "reward", tip })], mark: None }
+            Slot { bars: vec![(n > 0).then_some(Bar { value: n as f64, class: "reward", tip })], mark: None }
         };
         let edges = (0..=counts.len()).map(|i| (i as f64 / counts.len() as f64, number(bins.edge(i))));
         let panel = Panel {

@@ -16,6 +16,7 @@ mod plot;
 mod rollout;
 mod sections;
 mod table;
+mod totals;
 
 #[cfg(test)]
 mod example;
@@ -29,9 +30,10 @@ pub use conclusion::{conclusion, is_as_expected};
 pub use html::html;
 pub use model::{
     CheckCommand, Difference, Edit, Entry, Fact, Outcome, Party, Reason, Report, Role, RolloutDetail, Token, TokenName,
-    Totals, Verdict, Weight,
+    Verdict, Weight,
 };
 pub use table::{WIDTH, table};
+pub use totals::Totals;
 
 /// Writes a report's HTML whole: a reader sees the file of before or the new one, never a part.
 ///

@@ -7,6 +7,7 @@ use grail_protocol::verify;
 use serde::Serialize;
 
 use super::numbers::ratio;
+use super::totals::Totals;
 
 /// A run, as it is reported. Plain data: whoever ran the subnet fills it in.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -228,29 +229,6 @@ pub struct CheckCommand {
     pub shows: String,
 }
 
-/// Sums over entries.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Totals {
-    /// Windows with at least one rollout.
-    pub published: u64,
-    /// Groups published.
-    pub groups: u64,
-    /// Groups checked in full.
-    pub checked_groups: u64,
-    /// Rollouts published.
-    pub rollouts: u64,
-    /// Rollouts that claim to solve their problem.
-    pub solved: u64,
-    /// Tokens generated.
-    pub completion_tokens: u64,
-    /// Seconds of generation.
-    pub generation_seconds: f64,
-    /// Tokens verified.
-    pub verified_tokens: u64,
-    /// Seconds of verification.
-    pub verification_seconds: f64,
-}
-
 impl Fact {
     /// A fact of anything with words.
     #[must_use]
@@ -379,47 +357,5 @@ impl Weight {
         let sum: f64 = rows.iter().map(|row| f64::from(row.2)).sum();
         let share = |raw: u16| ratio(f64::from(raw), sum).unwrap_or(0.0);
         rows.into_iter().map(|(uid, name, raw)| Self { uid, name, raw, share: share(raw) }).collect()
-    }
-}
-
-impl Totals {
-    /// Sums over some entries.
-    #[must_use]
-    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
-        entries.into_iter().fold(Self::default(), |sum, entry| Self {
-            published: sum.published + u64::from(entry.rollouts > 0),
-            groups: sum.groups.saturating_add(entry.groups),
-            checked_groups: sum.checked_groups.saturating_add(entry.checked_groups),
-            rollouts: sum.rollouts.saturating_add(entry.rollouts),
-            solved: sum.solved.saturating_add(entry.solved),
-            completion_tokens: sum.completion_tokens.saturating_add(entry.completion_tokens),
-            generation_seconds: sum.generation_seconds + entry.generation_seconds,
-            verified_tokens: sum.verified_tokens.saturating_add(entry.verified_tokens),
-            verification_seconds: sum.verification_seconds + entry.verification_seconds,
-        })
-    }
-
-    /// Generated tokens a second; none where no time was measured.
-    #[must_use]
-    pub fn generation_speed(&self) -> Option<f64> {
-        ratio(self.completion_tokens as f64, self.generation_seconds)
-    }
-
-    /// Verified tokens a second; none where no time was measured.
-    #[must_use]
-    pub fn verification_speed(&self) -> Option<f64> {
-        ratio(self.verified_tokens as f64, self.verification_seconds)
-    }
-
-    /// How many times faster verification is than generation.
-    #[must_use]
-    pub fn advantage(&self) -> Option<f64> {
-        ratio(self.verification_speed()?, self.generation_speed()?)
-    }
-
-    /// Claimed successes, 0 to 1.
-    #[must_use]
-    pub fn success_rate(&self) -> Option<f64> {
-        ratio(self.solved as f64, self.rollouts as f64)
     }
 }
