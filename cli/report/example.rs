@@ -145,55 +145,11 @@ fn entry(noise: &mut Noise, window: u64, skill: f64, is_caught: bool) -> Entry {
     }
 }
 
+const COMPLETION: &str = "<start_working_out>|\n|Clause| 1|:| x|2| or| not| x|5| or| x|7|.| Try| x|2| =| 1|,| x|5| =| 0|.|\n\
+    |All| clauses| hold|.|\n|</end_working_out>|\n|<SOLUTION>|1| |0| |0| |1| |1|</SOLUTION>|";
+
 fn detail(noise: &mut Noise) -> RolloutDetail {
-    let pieces = [
-        "<start_working_out>",
-        "\n",
-        "Clause",
-        " 1",
-        ":",
-        " x",
-        "2",
-        " or",
-        " not",
-        " x",
-        "5",
-        " or",
-        " x",
-        "7",
-        ".",
-        " Try",
-        " x",
-        "2",
-        " =",
-        " 1",
-        ",",
-        " x",
-        "5",
-        " =",
-        " 0",
-        ".",
-        "\n",
-        "All",
-        " clauses",
-        " hold",
-        ".",
-        "\n",
-        "</end_working_out>",
-        "\n",
-        "<SOLUTION>",
-        "1",
-        " ",
-        "0",
-        " ",
-        "0",
-        " ",
-        "1",
-        " ",
-        "1",
-        "</SOLUTION>",
-        "",
-    ];
+    let pieces: Vec<&str> = COMPLETION.split('|').collect();
     let token = |(i, text): (usize, &&str)| {
         let logprob = (0.02 + 0.98 * noise.next().powf(0.3)).ln() as f32;
         let sketch = (noise.next() * 2_147_483_646.0) as u32;
