@@ -8,6 +8,7 @@ pub mod load;
 pub mod miner;
 pub mod network;
 pub mod offline;
+pub mod report;
 pub mod sat;
 pub mod scoring;
 pub mod subnet;
