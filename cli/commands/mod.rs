@@ -4,10 +4,14 @@ mod bench;
 mod demo;
 mod generate;
 mod inspect;
+mod localnet;
+mod mine;
 mod model;
 mod rollouts;
 mod soak;
+mod subnet;
 mod trace;
+mod validate;
 mod verify;
 mod wallet;
 
@@ -68,7 +72,8 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if told.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
         }
     };
-    let mut out = BufWriter::new(stdout().lock());
+    // Not locked: commands that run for days tell what happens from several threads.
+    let mut out = BufWriter::new(stdout());
     let result = run(typed.command, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -87,6 +92,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn run(command: Command, out: &mut dyn Write) -> Result<Outcome> {
     match command {
         Command::Demo(flags) => demo::run(&flags, out),
+        Command::Mine(flags) => mine::run(&flags),
+        Command::Validate(flags) => validate::run(&flags),
+        Command::Localnet(flags) => localnet::run(&flags, out),
         Command::Rollouts(flags) => rollouts::run(&flags, out),
         Command::Verify(flags) => verify::run(&flags, out),
         Command::Inspect(flags) => inspect::run(&flags, out),

@@ -46,9 +46,16 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)]
 pub enum Command {
     /// Answer SAT problems, verify every bit of the answers, and catch one edited token
     Demo(Demo),
+    /// Mine: answer the problems of window after window, and publish the answers with proofs
+    Mine(Mine),
+    /// Validate: judge the miners of window after window, and set weights
+    Validate(Validate),
+    /// Serve a whole network on this machine: chain, beacon and buckets
+    Localnet(Localnet),
     /// Answer a window's problems offline, with proofs, into a signed window file
     Rollouts(Rollouts),
     /// Derive a window file again and say what it is worth

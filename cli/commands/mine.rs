@@ -1,0 +1,45 @@
+//! `grail mine`: from flags to a miner that runs.
+
+use anyhow::{Context, Result};
+use grail_engine::Engine;
+use grail_protocol::assignment::Protocol;
+use grail_protocol::ss58;
+
+use super::Outcome;
+use super::subnet::{Model, printer, runtime, signer};
+use crate::flags::Mine;
+use crate::miner::{Miner, MinerOptions, folder};
+use crate::sat::Sat;
+use crate::subnet::local::MINER;
+use crate::subnet::{Stop, join};
+
+pub fn run(flags: &Mine) -> Result<Outcome> {
+    let model = Model::open(&flags.model)?;
+    let signer = signer(&flags.signer, &flags.subnet, MINER)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let stop = Stop::on_signal().context("signals")?;
+        let joined = tokio::select! {
+            joined = join(&flags.subnet, &model.identity, &signer) => joined?,
+            () = stop.wait() => return Ok(Outcome::Done),
+        };
+        let network = joined.subnet.network.network().clone();
+        let address = ss58::encode(&signer.account());
+        tracing::info!(hotkey = address, network = hex::encode(network.id()), "mining");
+        let protocol = Protocol::new(&network, &Sat, &model.tokenizer, model.checkpoint.config())?;
+        let options = MinerOptions {
+            folder: folder(&joined.data, network.id(), &address),
+            windows: flags.windows,
+            upload_blocks: flags.upload_blocks,
+            batch_groups: flags.batch.into(),
+        };
+        let engine = Engine::load(model.checkpoint, flags.engine.options()).context("the model")?;
+        let events = printer(flags.json);
+        let mut miner = Miner::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
+        let result = miner.run(&stop).await;
+        if let Some(local) = joined.local {
+            local.shutdown().await;
+        }
+        result.map(|()| Outcome::Done)
+    })
+}

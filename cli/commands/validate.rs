@@ -1,0 +1,66 @@
+//! `grail validate`: from flags to a validator that runs.
+
+use anyhow::{Context, Result, ensure};
+use grail_engine::Engine;
+use grail_protocol::assignment::Protocol;
+use grail_protocol::ss58;
+
+use super::subnet::{Model, printer, runtime, signer};
+use super::{Outcome, Usage};
+use crate::flags::{NetworkName, Policy, Validate};
+use crate::sat::Sat;
+use crate::subnet::local::VALIDATOR;
+use crate::subnet::{Stop, join};
+use crate::validator::{Validator, ValidatorOptions, Weighing, folder};
+
+/// Blocks between weights on real networks (PROTOCOL 10).
+const WEIGHTS_INTERVAL: u64 = 360;
+
+pub fn run(flags: &Validate) -> Result<Outcome> {
+    let percentage = flags.burn_percentage;
+    ensure!((0.0..=100.0).contains(&percentage), Usage(format!("--burn-percentage: {percentage}; expected 0 to 100")));
+    ensure!(
+        flags.policy == Policy::Default || percentage > 0.0,
+        Usage("--policy seed: needs --burn-percentage above 0".into())
+    );
+    let model = Model::open(&flags.model)?;
+    let signer = signer(&flags.signer, &flags.subnet, VALIDATOR)?;
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let stop = Stop::on_signal().context("signals")?;
+        let joined = tokio::select! {
+            joined = join(&flags.subnet, &model.identity, &signer) => joined?,
+            () = stop.wait() => return Ok(Outcome::Done),
+        };
+        let network = joined.subnet.network.network().clone();
+        let parameters = network.parameters();
+        let address = ss58::encode(&signer.account());
+        tracing::info!(hotkey = address, network = hex::encode(network.id()), "validating");
+        let protocol = Protocol::new(&network, &Sat, &model.tokenizer, model.checkpoint.config())?;
+        let local = flags.subnet.network == NetworkName::Local;
+        let usual = if local { parameters.window_length } else { WEIGHTS_INTERVAL };
+        let weighing = Weighing {
+            policy: flags.policy,
+            burn_uid: flags.burn_uid,
+            burn_percentage: flags.burn_percentage,
+            window_length: parameters.window_length,
+            rollouts_per_problem: parameters.rollouts_per_problem.into(),
+        };
+        let options = ValidatorOptions {
+            folder: folder(&joined.data, network.id(), &address),
+            windows: flags.windows,
+            test_mode: flags.test_mode,
+            weights_interval: flags.weights_interval.unwrap_or(usual),
+            fetches: flags.fetches as usize,
+            weighing,
+        };
+        let engine = Engine::load(model.checkpoint, flags.engine.options()).context("the model")?;
+        let events = printer(flags.json);
+        let validator = Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
+        let result = validator?.run(&stop).await;
+        if let Some(local) = joined.local {
+            local.shutdown().await;
+        }
+        result.map(|()| Outcome::Done)
+    })
+}
