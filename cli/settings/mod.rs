@@ -13,6 +13,8 @@ mod file;
 mod layers;
 mod line;
 mod nearest;
+#[cfg(test)]
+mod tests;
 
 pub use call::{Resolution, Stop, explain, parse};
 pub use dotenv::Variables;
