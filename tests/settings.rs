@@ -274,6 +274,8 @@ fn what_is_typed_wins_over_what_it_excludes() {
     // A variable is a higher place than the file.
     let row = place.setting("rollouts", &variable, "network");
     assert_eq!(row["gives_way"]["from"], "grail.toml: [rollouts] network");
+    let (_, err) = place.ends("rollouts --problems 1 --out i", &variable, 0);
+    assert!(err.contains("WARN") && err.contains("network is not used: --max-new-tokens excludes it"), "{err}");
     place.write("work/grail.toml", "[rollouts]\nnetwork = 'net'\nmax-new-tokens = 2");
     assert!(place.refusal("rollouts --problems 1 --out h", &[]).contains("exclude each other"));
     // A group of which one is needed: a message that is typed wins over one of the file, which else is taken.

@@ -25,7 +25,7 @@ use clap::FromArgMatches;
 
 use crate::flags::{self, Cli, Command, LogFormat};
 use crate::logging::{self, Format, Level};
-use crate::settings::{self, Resolution, Stop, Variables};
+use crate::settings::{self, Resolution, Source, Stop, Variables};
 
 /// How a command that did its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +122,12 @@ fn log_settings(settings: &Resolution, variables: &Variables) {
         tracing::debug!(variables = variables.of_dotenv(), ".env");
     }
     for setting in &settings.settings {
-        if let Some((source, other)) = &setting.gives_way {
-            tracing::info!("{source} is not used: {other} excludes it");
+        let Some((source, other)) = &setting.gives_way else { continue };
+        let winner = settings.get(other.trim_start_matches('-'));
+        // What is typed is meant. Between a variable and a file it may be news.
+        match winner.is_some_and(|winner| winner.source != Source::Flag) {
+            true => tracing::warn!("{source} is not used: {other} excludes it"),
+            false => tracing::info!("{source} is not used: {other} excludes it"),
         }
     }
 }
