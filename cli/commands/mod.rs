@@ -1,6 +1,8 @@
 //! The commands, and what all of them share: exit codes and how an error is told.
 
 mod bench;
+mod completions;
+mod config;
 mod demo;
 mod generate;
 mod inspect;
@@ -11,8 +13,10 @@ mod rollouts;
 mod soak;
 mod subnet;
 mod trace;
+mod train;
 mod validate;
 mod verify;
+mod version;
 mod wallet;
 
 use std::ffi::OsString;
@@ -21,9 +25,11 @@ use std::io::{self, BufWriter, Write, stderr, stdout};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::FromArgMatches;
 
-use crate::flags::{Cli, Command};
+use crate::flags::{self, Cli, Command, LogFormat};
+use crate::logging::{self, Format, Level};
+use crate::settings::{self, Resolution, Source, Stop, Variables};
 
 /// How a command that did its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,23 +69,28 @@ const USAGE: u8 = 2;
 const REJECTED: u8 = 3;
 
 /// The program.
-pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let typed = match Cli::try_parse_from(args) {
+///
+/// The first thing a process does, before it has a second thread: variables of `./.env` are set in it.
+pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let line: Vec<OsString> = line.into_iter().collect();
+    let variables = Variables::read();
+    // SAFETY: this is called before any thread is started, as said above.
+    unsafe { variables.apply() };
+    let typed = match understand(&line, &variables) {
         Ok(typed) => typed,
-        Err(told) => {
-            // Help and version are told this way, too; a broken output is no reason to complain.
-            let _ = told.print();
-            return if told.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS };
-        }
+        Err(stop) => return told(&stop).into(),
     };
     // Not locked: commands that run for days tell what happens from several threads.
     let mut out = BufWriter::new(stdout());
-    let result = run(typed.command, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
+    let result = run(typed, &line, &variables, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Rejected) => REJECTED.into(),
         Err(error) => {
             let _ = out.flush();
+            if let Some(stop) = error.downcast_ref::<Stop>() {
+                return told(stop).into();
+            }
             // Whoever closed the pipe wants no more, not even this.
             if !is_broken_pipe(&error) {
                 let _ = writeln!(stderr(), "grail: {}", one_line(&error));
@@ -89,8 +100,64 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn run(command: Command, out: &mut dyn Write) -> Result<Outcome> {
+/// The flags of a line, of all places; logging begins.
+fn understand(line: &[OsString], variables: &Variables) -> Result<Cli, Stop> {
+    let (matches, settings) = settings::parse(flags::command(), line, variables)?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let format = match cli.global.log_format {
+        LogFormat::Human => Format::Human,
+        LogFormat::Json => Format::Json,
+    };
+    let level = Level::asked(cli.global.quiet, cli.global.verbose, usual_level(&cli.command));
+    logging::init(level, format).map_err(Stop::Usage)?;
+    log_settings(&settings, variables);
+    Ok(cli)
+}
+
+/// What a command logs without `-v` and `-q`. One that runs for hours tells more from here.
+fn usual_level(command: &Command) -> Level {
     match command {
+        Command::Mine(_) | Command::Validate(_) | Command::Localnet(_) => Level::Info,
+        _ => Level::Warn,
+    }
+}
+
+fn log_settings(settings: &Resolution, variables: &Variables) {
+    if let Some(path) = &settings.file {
+        tracing::debug!(path = %path.display(), "file of settings");
+    }
+    if variables.of_dotenv() > 0 {
+        tracing::debug!(variables = variables.of_dotenv(), ".env");
+    }
+    for setting in &settings.settings {
+        let Some((source, other)) = &setting.gives_way else { continue };
+        let winner = settings.get(other.trim_start_matches('-'));
+        // What is typed is meant. Between a variable and a file it may be news.
+        match winner.is_some_and(|winner| winner.source != Source::Flag) {
+            true => tracing::warn!("{source} is not used: {other} excludes it"),
+            false => tracing::info!("{source} is not used: {other} excludes it"),
+        }
+    }
+}
+
+/// Says why no command runs; the exit code.
+fn told(stop: &Stop) -> u8 {
+    // Help and version are told this way, too; a broken output is no reason to complain.
+    match stop {
+        Stop::Clap(told, note) => {
+            let _ = told.print();
+            let _ = write!(stderr(), "{note}");
+            if told.use_stderr() { USAGE } else { 0 }
+        }
+        Stop::Usage(line) => {
+            let _ = writeln!(stderr(), "grail: {}", line.replace('\n', " "));
+            USAGE
+        }
+    }
+}
+
+fn run(cli: Cli, line: &[OsString], variables: &Variables, out: &mut dyn Write) -> Result<Outcome> {
+    match cli.command {
         Command::Demo(flags) => demo::run(&flags, out),
         Command::Mine(flags) => mine::run(&flags),
         Command::Validate(flags) => validate::run(&flags),
@@ -104,6 +171,10 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Outcome> {
         Command::Model(flags) => model::run(&flags, out),
         Command::Bench(flags) => bench::run(&flags, out),
         Command::Wallet(flags) => wallet::run(&flags, out),
+        Command::Train(_) => train::run(),
+        Command::Config(flags) => config::run(&flags, line, variables, out),
+        Command::Completions(flags) => completions::run(&flags, out),
+        Command::Version(flags) => version::run(&flags, cli.global.verbose > 0, out),
     }
 }
 

@@ -74,7 +74,8 @@ pub fn printer(json: bool) -> Events {
     Events::to(move |event| {
         let mut line = line.lock().unwrap_or_else(PoisonError::into_inner);
         if json {
-            let text = serde_json::to_string(&event).unwrap_or_else(|e| format!("{{\"event\":\"unwritable\",\"why\":\"{e}\"}}"));
+            let text = serde_json::to_string(&event)
+                .unwrap_or_else(|e| format!("{{\"event\":\"unwritable\",\"why\":\"{e}\"}}"));
             print(&text);
         } else if let Event::Working { window, groups, rollouts, positions_per_s } = event {
             line.show(|| {
@@ -127,7 +128,10 @@ fn words(event: &Event, paint: Paint) -> String {
                         false => String::new(),
                     };
                     let (checked, groups) = (judged.checked, judged.groups);
-                    paint.green(format!("valid: {checked} of {groups} groups checked, {} distinct successes{speed}", judged.distinct))
+                    paint.green(format!(
+                        "valid: {checked} of {groups} groups checked, {} distinct successes{speed}",
+                        judged.distinct
+                    ))
                 }
                 None => paint.yellow(judged.outcome),
             };
@@ -136,7 +140,9 @@ fn words(event: &Event, paint: Paint) -> String {
         Event::WindowJudged { window: w, records, seconds } => {
             format!("{} judged: {records} records in {seconds:.1} s", window(w))
         }
-        Event::WindowUnseen { window: w, why } => format!("{} {}", window(w), paint.yellow(format!("not judged: {why}"))),
+        Event::WindowUnseen { window: w, why } => {
+            format!("{} {}", window(w), paint.yellow(format!("not judged: {why}")))
+        }
         Event::WeightsSet { window: w, weights } => {
             let some = weights.iter().filter(|(_, weight)| *weight > 0.0);
             let some: Vec<String> = some.map(|(uid, weight)| format!("{uid}: {:.1} %", weight * 100.0)).collect();

@@ -17,10 +17,10 @@ pub struct NetworkFlags {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["max_new_tokens", "rollouts_per_problem"])]
     pub network: Option<PathBuf>,
     /// Most tokens of an answer, in the offline network
-    #[arg(long, value_name = "N", default_value_t = 160, value_parser = value_parser!(u32).range(1..=1 << 20))]
+    #[arg(long, value_name = "N", default_value_t = 160, env = "GRAIL_MAX_NEW_TOKENS", value_parser = value_parser!(u32).range(1..=1 << 20))]
     pub max_new_tokens: u32,
     /// Answers to each problem, in the offline network
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", default_value_t = 4, env = "GRAIL_ROLLOUTS_PER_PROBLEM", value_parser = value_parser!(u32).range(1..=4096))]
     pub rollouts_per_problem: u32,
 }
 
@@ -29,10 +29,10 @@ pub struct NetworkFlags {
 #[command(next_help_heading = "Signing [default: a public key for offline use]")]
 pub struct SignerFlags {
     /// Wallet of the hotkey [default with --hotkey: default]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "BT_WALLET_COLD")]
     pub wallet: Option<Name>,
     /// Hotkey in it [default with --wallet: default]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", env = "BT_WALLET_HOT")]
     pub hotkey: Option<Name>,
     #[command(flatten)]
     pub root: WalletRoot,
@@ -40,7 +40,8 @@ pub struct SignerFlags {
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
     /// A development key such as //Alice: everybody knows it
-    #[arg(long, value_name = "URI", conflicts_with_all = ["wallet", "hotkey", "wallet_path", "password_file"])]
+    // Hidden as a variable's value would be: what marks a secret for `crate::settings`.
+    #[arg(long, value_name = "URI", hide_env_values = true, conflicts_with_all = ["wallet", "hotkey", "wallet_path", "password_file"])]
     pub uri: Option<String>,
 }
 
@@ -164,6 +165,6 @@ pub struct Soak {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
     /// Threads at most [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", env = "GRAIL_THREADS")]
     pub threads: Option<std::num::NonZeroUsize>,
 }

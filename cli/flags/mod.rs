@@ -2,6 +2,8 @@
 //! here by their types (`values`), relations between flags by clap, everything else where it is used.
 
 mod files;
+mod help;
+mod program;
 mod subnet;
 mod values;
 mod wallet;
@@ -14,6 +16,8 @@ use grail_engine::EngineOptions;
 use grail_engine::types::Sampling;
 
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
+pub use help::command;
+pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
 pub use subnet::{DataFlag, Device, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
 pub use values::{Bytes, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
@@ -21,27 +25,15 @@ pub use wallet::{
     WalletRoot,
 };
 
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done
-  1  failure: a file, the network, the model or the machine
-  2  usage
-  3  rejected: something differs from what was claimed
-
-Examples:
-  grail demo
-  grail rollouts --problems 3 --out window.json.gz && grail verify window.json.gz
-  grail generate --sat my-seed
-  grail generate --model Qwen/Qwen3-0.6B --chat --prompt 'Name three rivers.'
-  grail trace --cases tests/vectors/exact/model-sat-tiny.json --check";
-
 /// Verifiable LLM rollouts from a bit-exact Qwen3 engine.
 #[derive(Debug, Parser)]
-#[command(name = "grail", version, after_help = EXIT_CODES)]
+#[command(name = "grail", version, after_help = help::AFTER)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    #[command(flatten)]
+    pub global: GlobalFlags,
 }
 
 /// The commands.
@@ -74,6 +66,14 @@ pub enum Command {
     Bench(Bench),
     /// Make, store, list and show hotkeys, and sign with them
     Wallet(Wallet),
+    /// Planned: train a model on valid rollouts
+    Train(Train),
+    /// Show each setting of a command and where it comes from
+    Config(Config),
+    /// Write a script that completes commands and flags in a shell
+    Completions(Completions),
+    /// Show what this program is
+    Version(Version),
 }
 
 /// Flags of everything that runs a model. None of them changes a result.
@@ -81,13 +81,13 @@ pub enum Command {
 #[command(next_help_heading = "Engine (changes speed, never a result)")]
 pub struct EngineFlags {
     /// Threads [default: one per core]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", env = "GRAIL_THREADS")]
     pub threads: Option<NonZeroUsize>,
     /// Memory for weights, activations and cache, such as 8GiB or 500MB [default: four fifths of what is free]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", env = "GRAIL_MEMORY")]
     pub memory: Option<Bytes>,
-    /// Instruction set [default: GRAIL_CPU from the environment, else the machine's best]
-    #[arg(long, value_name = "SET")]
+    /// Instruction set [default: the machine's best]
+    #[arg(long, value_name = "SET", env = "GRAIL_CPU")]
     pub cpu: Option<Cpu>,
 }
 
@@ -124,7 +124,7 @@ impl EngineFlags {
 #[derive(Debug, Clone, Args)]
 pub struct ModelFlag {
     /// A folder in Hugging Face layout, sat-tiny (inside the binary), or a hub id org/name[@revision]
-    #[arg(long, value_name = "MODEL", default_value = "sat-tiny")]
+    #[arg(long, value_name = "MODEL", default_value = "sat-tiny", env = "GRAIL_MODEL_NAME")]
     pub model: String,
 }
 
@@ -157,9 +157,12 @@ impl SamplingFlags {
 
 /// `grail demo`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Exits with 0 only if every honest rollout is re-derived to the bit and the edited one is caught."
-)]
+#[command(after_help = "\
+Exits with 0 only if every honest rollout is re-derived to the bit and the edited one is caught.
+
+Examples:
+  grail demo
+  grail demo --problems 2 --threads 1 --cpu portable")]
 pub struct Demo {
     #[command(flatten)]
     pub model: ModelFlag,
@@ -279,6 +282,11 @@ pub struct Trace {
 
 /// `grail model`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  grail model info sat-tiny
+  grail model info --json Qwen/Qwen3-0.6B@main
+  grail model pull Qwen/Qwen3-0.6B")]
 pub struct Model {
     /// What to do with it.
     #[command(subcommand)]

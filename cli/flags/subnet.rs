@@ -69,7 +69,8 @@ impl DataFlag {
         let absolute = |path: PathBuf| Some(path).filter(|path| path.is_absolute());
         let base = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).and_then(absolute);
         let home = || std::env::home_dir().and_then(absolute).map(|home| home.join(".local/share"));
-        let base = base.or_else(home).context("there is no home folder; --data or GRAIL_DATA says where state is kept")?;
+        let base =
+            base.or_else(home).context("there is no home folder; --data or GRAIL_DATA says where state is kept")?;
         Ok(base.join("grail"))
     }
 }

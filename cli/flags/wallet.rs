@@ -14,8 +14,8 @@ use crate::wallet::Name;
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Wallet")]
 pub struct WalletRoot {
-    /// Folder of all wallets [default: GRAIL_WALLET_PATH from the environment, else ~/.bittensor/wallets]
-    #[arg(long, value_name = "DIR")]
+    /// Folder of all wallets [default: ~/.bittensor/wallets]
+    #[arg(long, value_name = "DIR", env = "GRAIL_WALLET_PATH")]
     pub wallet_path: Option<PathBuf>,
 }
 
@@ -26,10 +26,10 @@ pub struct WalletPlace {
     #[command(flatten)]
     pub root: WalletRoot,
     /// Wallet, which is named after its coldkey
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default", env = "BT_WALLET_COLD")]
     pub wallet: Name,
     /// Hotkey in it
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, value_name = "NAME", default_value = "default", env = "BT_WALLET_HOT")]
     pub hotkey: Name,
 }
 
@@ -143,7 +143,8 @@ pub struct Origin {
     pub seed_file: Option<PathBuf>,
     /// Secret URI such as //Alice, for development keys only: a command line is seen by others and remembered by
     /// shells. - reads it from standard input, where it may be phrase//hard/soft///password
-    #[arg(long, value_name = "URI")]
+    // Hidden as a variable's value would be: what marks a secret for `crate::settings`.
+    #[arg(long, value_name = "URI", hide_env_values = true)]
     pub uri: Option<SecretText>,
 }
 

@@ -93,11 +93,9 @@ impl Publisher {
     pub async fn publish(self, folder: &Path, closed: &Closed, stop: &Stop) {
         let window = closed.root.window_start;
         let event = match self.steps(folder, closed, stop).await {
-            Ok(true) => Event::WindowPublished {
-                window,
-                file_hash: closed.root.file_hash,
-                stored_bytes: closed.stored_bytes,
-            },
+            Ok(true) => {
+                Event::WindowPublished { window, file_hash: closed.root.file_hash, stored_bytes: closed.stored_bytes }
+            }
             // Told to stop: the next start goes on.
             Ok(false) => return,
             Err(error) => Event::WindowMissed { window, why: format!("{error:#}") },
@@ -137,7 +135,9 @@ impl Publisher {
         match self.subnet.patience.attempt("bucket", stop, left, advise, put).await {
             Ok(()) => {}
             Err(Ended::Stopped) => return Ok(false),
-            Err(error) => return Err(anyhow::anyhow!("{error}")).context("its root is on chain, its file is not in the bucket"),
+            Err(error) => {
+                return Err(anyhow::anyhow!("{error}")).context("its root is on chain, its file is not in the bucket");
+            }
         }
         set_stage(folder, Stage::Published)?;
         Ok(true)

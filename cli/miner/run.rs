@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::publish::Publisher;
 use super::{Closed, Journal, Pace, Shift, ShiftEnd, Stage, check_own, closed, stage};
-use crate::subnet::{Ended, Event, Events, OwnBucket, Stop, Subnet, WindowWork, head_of, window_of};
+use crate::subnet::{Ended, Event, Events, HeadError, OwnBucket, Stop, Subnet, WindowWork, head_of, window_of};
 
 /// For publications that are under way when a miner is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -57,6 +57,8 @@ pub struct Miner<'a, E: Environment> {
 enum Worked {
     Closed(Closed),
     Nothing(String),
+    /// The window is not ours: the hotkey has come later than it began.
+    NotOurs,
     Stopped,
 }
 
@@ -105,6 +107,9 @@ impl<'a, E: Environment> Miner<'a, E> {
                 Worked::Nothing(why) => {
                     worked += 1;
                     self.publisher.events.tell(Event::WindowMissed { window, why });
+                }
+                Worked::NotOurs => {
+                    tracing::info!(window, "the hotkey was not registered when the window began; waiting for the next");
                 }
                 Worked::Stopped => break,
             }
@@ -186,7 +191,7 @@ impl<'a, E: Environment> Miner<'a, E> {
     }
 
     async fn window(&mut self, window: u64, stop: &Stop) -> Result<Worked> {
-        let head = match self.head(window, stop).await? {
+        let head = match self.head(window, stop).await {
             Ok(head) => head,
             Err(worked) => return Ok(worked),
         };
@@ -211,30 +216,21 @@ impl<'a, E: Environment> Miner<'a, E> {
     }
 
     /// What everybody knows of a window once it has begun; or why there is nothing to do in it.
-    async fn head(&self, window: u64, stop: &Stop) -> Result<std::result::Result<WindowHead, Worked>> {
+    async fn head(&self, window: u64, stop: &Stop) -> std::result::Result<WindowHead, Worked> {
         let subnet = self.subnet();
         let left = || subnet.heads.left_until(self.deadline(window));
-        let ended = |what: &str, stopped: bool, error: String| match stopped {
-            true => Worked::Stopped,
-            false => Worked::Nothing(format!("{what}: {error}")),
+        let ended = |error: Ended<HeadError>| match error {
+            Ended::Stopped => Worked::Stopped,
+            error => Worked::Nothing(error.to_string()),
         };
-        let block = match subnet.block(window, stop, left).await {
-            Ok(block) => block,
-            Err(e) => return Ok(Err(ended("chain", matches!(e, Ended::Stopped), e.to_string()))),
-        };
-        let account = self.publisher.signer.account();
-        match subnet.chain.registration(&block, &account).await {
+        let block = subnet.block(window, stop, left).await.map_err(ended)?;
+        match subnet.chain.registration(&block, &self.publisher.signer.account()).await {
             Ok(Some(_)) => {}
-            Ok(None) => {
-                let why = "the hotkey was not registered at the window's first block".to_owned();
-                return Ok(Err(Worked::Nothing(why)));
-            }
-            Err(e) => return Ok(Err(Worked::Nothing(format!("chain: {e}")))),
+            Ok(None) => return Err(Worked::NotOurs),
+            Err(error) => return Err(Worked::Nothing(format!("chain: {error}"))),
         }
-        match subnet.beacon_of(block.timestamp_ms, stop, left).await {
-            Ok(beacon) => Ok(Ok(head_of(&block, beacon))),
-            Err(e) => Ok(Err(ended("beacon", matches!(e, Ended::Stopped), e.to_string()))),
-        }
+        let beacon = subnet.beacon_of(block.timestamp_ms, stop, left).await.map_err(ended)?;
+        Ok(head_of(&block, beacon))
     }
 
     /// Makes a window's file; or nothing, for a reason.
@@ -275,8 +271,7 @@ impl<'a, E: Environment> Miner<'a, E> {
             std::ops::ControlFlow::Continue(())
         };
         let shift = Shift { assignment, signer, batch_groups: self.options.batch_groups };
-        let end =
-            shift.work(&mut self.engine, &mut journal, &mut self.pace, &left, &moment, &mut observer)?;
+        let end = shift.work(&mut self.engine, &mut journal, &mut self.pace, &left, &moment, &mut observer)?;
         if stop.is_set() {
             return Ok(Some(Worked::Stopped));
         }

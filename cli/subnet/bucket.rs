@@ -67,12 +67,9 @@ impl OwnBucket {
             secret_access_key: needed("R2_WRITE_SECRET_ACCESS_KEY")?.as_str().into(),
             force_path_style,
         };
-        let read = ReadCredentials::new(
-            &account,
-            &needed("R2_READ_ACCESS_KEY_ID")?,
-            &needed("R2_READ_SECRET_ACCESS_KEY")?,
-        )
-        .context("R2_READ_ACCESS_KEY_ID, R2_READ_SECRET_ACCESS_KEY")?;
+        let read =
+            ReadCredentials::new(&account, &needed("R2_READ_ACCESS_KEY_ID")?, &needed("R2_READ_SECRET_ACCESS_KEY")?)
+                .context("R2_READ_ACCESS_KEY_ID, R2_READ_SECRET_ACCESS_KEY")?;
         Self::new(bucket, read, settings)
     }
 

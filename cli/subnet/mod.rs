@@ -24,7 +24,7 @@ pub use heads::{Heads, Seen};
 pub use join::{Joined, ModelIdentity, clients, join, settle};
 pub use patience::{Ended, Patience, Retry};
 pub use stop::{Stop, Stopper};
-pub use window::{RoundError, file_key, head_of, records_key, rollouts_key, window_of};
+pub use window::{HeadError, file_key, head_of, records_key, rollouts_key, window_of};
 
 /// A network with its clients.
 #[derive(Clone)]

@@ -128,7 +128,11 @@ mod tests {
         assert_eq!((slow.first, slow.longest), (Duration::from_secs(2), Duration::from_secs(30)));
     }
 
-    async fn failing(times: u32, left: impl Fn() -> Duration, advise: fn(&String) -> Retry) -> (u32, Result<u32, String>) {
+    async fn failing(
+        times: u32,
+        left: impl Fn() -> Duration,
+        advise: fn(&String) -> Retry,
+    ) -> (u32, Result<u32, String>) {
         let (_stopper, stop) = Stopper::new();
         let tried = Cell::new(0);
         let attempt = || {

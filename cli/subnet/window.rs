@@ -45,15 +45,30 @@ pub fn head_of(block: &Block, beacon: Beacon) -> WindowHead {
     }
 }
 
-/// Why a block has no beacon.
+/// Why a window's head is not known.
 #[derive(Debug, thiserror::Error)]
-pub enum RoundError {
+#[non_exhaustive]
+pub enum HeadError {
+    /// The chain.
+    #[error("chain: {0}")]
+    Block(#[from] BlockError),
     /// The relays.
     #[error(transparent)]
-    Client(#[from] ClientError),
+    Beacon(#[from] ClientError),
     /// The block's time gives no round.
     #[error(transparent)]
     Schedule(#[from] grail_protocol::Error),
+}
+
+impl HeadError {
+    fn advise(&self) -> Retry {
+        match self {
+            Self::Block(error) if error.is_transient() => Retry::Later,
+            Self::Beacon(ClientError::TooEarly { wait, failures, .. }) if failures.is_empty() => Retry::After(*wait),
+            Self::Beacon(ClientError::TooEarly { .. } | ClientError::AllFailed { .. }) => Retry::Later,
+            _ => Retry::Never,
+        }
+    }
 }
 
 impl Subnet {
@@ -72,9 +87,9 @@ impl Subnet {
         number: u64,
         stop: &Stop,
         left: impl Fn() -> Duration,
-    ) -> Result<Block, Ended<BlockError>> {
-        let advise = |error: &BlockError| if error.is_transient() { Retry::Later } else { Retry::Never };
-        self.patience.attempt("chain", stop, left, advise, || self.chain.block(number)).await
+    ) -> Result<Block, Ended<HeadError>> {
+        let attempt = || async { Ok(self.chain.block(number).await?) };
+        self.patience.attempt("chain", stop, left, HeadError::advise, attempt).await
     }
 
     /// The beacon of a block by its time, waited for as long as `left` says: without a beacon there is no window.
@@ -86,21 +101,12 @@ impl Subnet {
         timestamp_ms: u64,
         stop: &Stop,
         left: impl Fn() -> Duration,
-    ) -> Result<Beacon, Ended<RoundError>> {
+    ) -> Result<Beacon, Ended<HeadError>> {
         let delay_ms = self.network.network().parameters().beacon_delay_ms;
-        let round = match self.network.beacon().schedule().round_of_block(timestamp_ms, delay_ms) {
-            Ok(round) => round,
-            Err(error) => return Err(Ended::Failed(error.into())),
-        };
-        let advise = |error: &RoundError| match error {
-            RoundError::Client(ClientError::TooEarly { wait, failures, .. }) if failures.is_empty() => {
-                Retry::After(*wait)
-            }
-            RoundError::Client(ClientError::TooEarly { .. } | ClientError::AllFailed { .. }) => Retry::Later,
-            _ => Retry::Never,
-        };
+        let round = self.network.beacon().schedule().round_of_block(timestamp_ms, delay_ms);
+        let round = round.map_err(|error| Ended::Failed(error.into()))?;
         let attempt = || async { Ok(self.beacon.round(round).await?) };
-        self.patience.attempt("beacon", stop, left, advise, attempt).await
+        self.patience.attempt("beacon", stop, left, HeadError::advise, attempt).await
     }
 }
 

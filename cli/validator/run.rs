@@ -102,8 +102,7 @@ impl<'a, E: Environment> Validator<'a, E> {
     /// The database's and the disk's; whatever else goes wrong is waited for, or is no verdict.
     pub async fn run(&mut self, stop: &Stop) -> Result<()> {
         let (sender, mut kept) = watch::channel(0);
-        let watch =
-            Watch { subnet: self.subnet.clone(), book: Arc::clone(&self.book), events: self.events.clone() };
+        let watch = Watch { subnet: self.subnet.clone(), book: Arc::clone(&self.book), events: self.events.clone() };
         // A thread of its own: judging keeps this one for minutes. It ends with this call.
         let (_stopper, watched) = Stopper::new();
         let runtime = Handle::current();
@@ -217,8 +216,7 @@ impl<'a, E: Environment> Validator<'a, E> {
         };
         let mut fetched: FuturesUnordered<_> = miners.into_iter().map(fetch).collect();
         let verifier = Verifier::new(self.protocol);
-        let judge =
-            Judge { verifier: &verifier, head: &due.head, c_w: &due.c_w, lowered_to: self.load.lowered_to() };
+        let judge = Judge { verifier: &verifier, head: &due.head, c_w: &due.c_w, lowered_to: self.load.lowered_to() };
         let (mut records, mut valid) = (BTreeMap::new(), BTreeMap::new());
         let mut working = Duration::ZERO;
         while let Some((miner, fetched)) = fetched.next().await {
@@ -264,7 +262,9 @@ impl<'a, E: Environment> Validator<'a, E> {
         let blocks = u32::try_from(self.subnet.window_length()).unwrap_or(u32::MAX);
         if self.load.learn(working, seen.block_time.saturating_mul(blocks)) {
             match self.load.lowered_to() {
-                Some(g) => tracing::warn!(groups = g, "this machine cannot keep up: fewer groups of large files are checked"),
+                Some(g) => {
+                    tracing::warn!(groups = g, "this machine cannot keep up: fewer groups of large files are checked")
+                }
                 None => tracing::info!("large files are checked as the rule asks again"),
             }
         }

@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 
 use crate::network::NetworkFile;
 use crate::wallet::uri;
-pub use settings::{Description, LocalOptions, Ports, Sizes};
 use settings::{DESCRIPTION, Kept};
+pub use settings::{Description, LocalOptions, Ports, Sizes};
 
 /// The development coldkey that pays registrations.
 pub const COLDKEY: &str = "//Alice";
@@ -78,7 +78,11 @@ impl LocalNet {
         };
         let node = chain::Chain::open(config, Some(&folder.join("chain")))
             .with_context(|| format!("--data {}: chain", folder.display()))?;
-        let beacon = LocalBeacon::from_seed(&sha256(&[b"beacon".as_slice(), &kept.secret].concat()), kept.genesis_time, kept.beacon_period())?;
+        let beacon = LocalBeacon::from_seed(
+            &sha256(&[b"beacon".as_slice(), &kept.secret].concat()),
+            kept.genesis_time,
+            kept.beacon_period(),
+        )?;
         let network = settings::network(folder, options, &kept, node.genesis_hash(), beacon.info())?;
 
         let Ports { chain, beacon: beacon_port, bucket } = options.ports;

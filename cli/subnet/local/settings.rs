@@ -164,7 +164,9 @@ pub fn network(
         let found = NetworkFile::read(&path).with_context(|| path.display().to_string())?;
         let p = found.network().parameters();
         ensure!(p.genesis_hash == genesis_hash, "{}: of another chain than the one in its folder", path.display());
-        let texts = |asked: Option<u64>, has: u64| asked.filter(|&asked| asked != has).map(|asked| (has.to_string(), asked.to_string()));
+        let texts = |asked: Option<u64>, has: u64| {
+            asked.filter(|&asked| asked != has).map(|asked| (has.to_string(), asked.to_string()))
+        };
         for (flag, differ) in [
             ("--window-length", texts(sizes.window_length, p.window_length)),
             ("--max-new-tokens", texts(sizes.max_new_tokens.map(u64::from), p.max_new_tokens.into())),

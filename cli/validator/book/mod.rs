@@ -233,7 +233,8 @@ impl Book {
             return Ok(None);
         };
         let parse = |(account, committed): (Vec<u8>, String)| {
-            let account = AccountId::try_from(account).map_err(|_| self.entry("roots", "a key of no account".into()))?;
+            let account =
+                AccountId::try_from(account).map_err(|_| self.entry("roots", "a key of no account".into()))?;
             Ok((account, self.parse("roots", &committed)?))
         };
         found.into_iter().map(parse).collect::<Result<_>>().map(Some)
