@@ -28,6 +28,7 @@ pub fn run(flags: &Localnet, out: &mut dyn Write) -> Result<Outcome> {
         },
         model: model.identity,
         validators: flags.validator.iter().map(|address| address.0).collect(),
+        miners: Vec::new(),
     };
     let runtime = runtime()?;
     runtime.block_on(async {

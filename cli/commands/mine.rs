@@ -37,6 +37,8 @@ pub fn run(flags: &Mine) -> Result<Outcome> {
         let events = printer(flags.json);
         let mut miner = Miner::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
         let result = miner.run(&stop).await;
+        // Before the chain that it follows ends.
+        drop(miner);
         if let Some(local) = joined.local {
             local.shutdown().await;
         }

@@ -94,7 +94,8 @@ fn print(text: &str) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
-fn words(event: &Event, paint: Paint) -> String {
+/// An event in a line for a person.
+pub fn words(event: &Event, paint: Paint) -> String {
     let window = |window: &u64| paint.dim(format!("window {window:<7}"));
     match event {
         Event::WindowBegun { window: w, groups, left_s } => {

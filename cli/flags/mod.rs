@@ -40,7 +40,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::large_enum_variant)]
 pub enum Command {
-    /// Answer SAT problems, verify every bit of the answers, and catch one edited token
+    /// Run a whole subnet in one process: miners, a cheater, a validator, weights on a chain
     Demo(Demo),
     /// Mine: answer the problems of window after window, and publish the answers with proofs
     Mine(Mine),
@@ -158,26 +158,37 @@ impl SamplingFlags {
 /// `grail demo`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Exits with 0 only if every honest rollout is re-derived to the bit and the edited one is caught.
+A local network, two honest miners, one that edits a token of its best answer and signs it again, and a validator: in one
+process, over the real protocols. Exits with 0 only if every honest miner has accepted rollouts and weight on chain, and
+the cheater a fraud record for the edit and no weight; with 3 if not.
 
 Examples:
   grail demo
-  grail demo --problems 2 --threads 1 --cpu portable")]
+  grail demo --windows 5 --report demo.html")]
 pub struct Demo {
     #[command(flatten)]
     pub model: ModelFlag,
-    /// Problems; each is answered four times
-    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=512))]
+    /// Windows
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub windows: u64,
+    /// Blocks per window
+    #[arg(long, value_name = "BLOCKS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(8..=10_000))]
+    pub window_length: u64,
+    /// Time between blocks
+    #[arg(long, value_name = "TIME", default_value = "500ms")]
+    pub block_time: DurationText,
+    /// Most problems of a miner in a window; each is answered four times
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=512))]
     pub problems: u32,
-    /// The window's randomness R_w, 64 hex digits [default: that of a block made from --seed]
-    #[arg(long, value_name = "HEX")]
-    pub randomness: Option<Hex32>,
-    /// Text that the block is made from
-    #[arg(long, value_name = "TEXT", default_value = "demo", conflicts_with = "randomness")]
-    pub seed: String,
     /// Most tokens of an answer
     #[arg(long, value_name = "N", default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
     pub max_new_tokens: u32,
+    /// Where the HTML report goes [default: grail-demo.html in the system's folder for temporary files]
+    #[arg(long, value_name = "FILE", default_value_os_t = std::env::temp_dir().join("grail-demo.html"), hide_default_value = true)]
+    pub report: PathBuf,
+    /// The report's data as one JSON object instead of words
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub engine: EngineFlags,
 }

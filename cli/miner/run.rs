@@ -290,7 +290,7 @@ impl<'a, E: Environment> Miner<'a, E> {
         let generation = begun.elapsed();
         let closed = journal.close(&prove::window_file(network, head, &signer.account(), Vec::new(), now()))?;
         let file = self.read(&closed)?;
-        events.tell(Event::WindowClosed(told_of(window, &file, size, before, generation, ended)));
+        events.tell(Event::WindowClosed(WindowWork::of(window, &file, size, before, generation, ended)));
         Ok(None)
     }
 
@@ -310,31 +310,6 @@ impl<'a, E: Environment> Miner<'a, E> {
         let result = check_own(&verifier, &file, head, &self.publisher.signer, random, &mut self.engine);
         self.check = begun.elapsed();
         result
-    }
-}
-
-/// What a window's file says of the work in it.
-fn told_of(
-    window: u64,
-    file: &WindowFile,
-    size: usize,
-    before: u64,
-    generation: Duration,
-    ended: String,
-) -> WindowWork {
-    let claims = || file.inferences.iter().map(|entry| &entry.commit.rollout);
-    let tokens = |claims: &mut dyn Iterator<Item = i128>| claims.map(|n| u64::try_from(n).unwrap_or(0)).sum();
-    let ours = usize::try_from(before).unwrap_or(usize::MAX).saturating_mul(size);
-    WindowWork {
-        window,
-        groups: (file.inferences.len() / size) as u64,
-        rollouts: file.inferences.len() as u64,
-        solved: claims().filter(|claim| claim.success).count() as u64,
-        tokens: tokens(&mut claims().map(|claim| claim.completion_length)),
-        generation_s: generation.as_secs_f64(),
-        generated_tokens: tokens(&mut claims().skip(ours).map(|claim| claim.completion_length)),
-        rewards: claims().map(|claim| claim.total_reward).collect(),
-        ended,
     }
 }
 

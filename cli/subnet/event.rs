@@ -2,10 +2,12 @@
 //! or the demo's report.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use grail_protocol::AccountId;
 use grail_protocol::ss58;
 use grail_protocol::verify::Reason;
+use grail_protocol::window::WindowFile;
 use serde::{Serialize, Serializer};
 
 /// Something that happened. As JSON, `event` names it and blocks name windows by their first one.
@@ -115,6 +117,27 @@ pub struct WindowWork {
     pub rewards: Vec<f64>,
     /// Why the work ended.
     pub ended: String,
+}
+
+impl WindowWork {
+    /// What a window's file says of the work in it. `before` groups are of an earlier run of the program.
+    #[must_use]
+    pub fn of(window: u64, file: &WindowFile, size: usize, before: u64, generation: Duration, ended: String) -> Self {
+        let claims = || file.inferences.iter().map(|entry| &entry.commit.rollout);
+        let tokens = |claims: &mut dyn Iterator<Item = i128>| claims.map(|n| u64::try_from(n).unwrap_or(0)).sum();
+        let earlier = usize::try_from(before).unwrap_or(usize::MAX).saturating_mul(size);
+        Self {
+            window,
+            groups: (file.inferences.len() / size.max(1)) as u64,
+            rollouts: file.inferences.len() as u64,
+            solved: claims().filter(|claim| claim.success).count() as u64,
+            tokens: tokens(&mut claims().map(|claim| claim.completion_length)),
+            generation_s: generation.as_secs_f64(),
+            generated_tokens: tokens(&mut claims().skip(earlier).map(|claim| claim.completion_length)),
+            rewards: claims().map(|claim| claim.total_reward).collect(),
+            ended,
+        }
+    }
 }
 
 /// What a validator found.

@@ -176,6 +176,7 @@ async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Descript
         sizes: Sizes::default(),
         model: model.clone(),
         validators: Vec::new(),
+        miners: Vec::new(),
     };
     let refused = match LocalNet::start(&options).await {
         Ok(local) => {

@@ -1,254 +1,311 @@
-//! `grail demo`: a window's work in one process. Problems are drawn for a made block, the model answers them in
-//! groups with sketches, everything is derived again by prefill alone and compared bit by bit, and then one edited
-//! token is shown to be caught. No chain, no files, no signatures: what is shown is the proof.
+//! `grail demo`: a whole subnet in one process. A local network, two honest miners, one that edits a token of its best
+//! answer, a validator that finds it, and weights on a chain: all over the real protocols, by the code that `grail mine`
+//! and `grail validate` run.
 
+mod cheater;
 mod edit;
-mod report;
-mod window;
+mod story;
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use grail_engine::Engine;
-use grail_engine::tokenizer::Tokenizer;
-use grail_engine::types::{Completion, GenerateRequest, Group, Rollout, Sampling, Score, ScoreGroup, ScoreRequest};
-use grail_protocol::randomness::random_vector;
+use anyhow::{Context, Result, anyhow};
+use grail_engine::{Engine, EngineOptions};
+use grail_protocol::assignment::Protocol;
+use grail_protocol::params::Network;
+use grail_protocol::verify::ReasonKind;
+use tokio::runtime::Handle;
 
-use super::rollouts::watch;
-use super::{Outcome, Rejection, Usage};
-use crate::compare::{Claim, Differences, compare};
-use crate::environment::{Environment, Reward};
-use crate::flags::Demo;
-use crate::load;
+use super::Outcome;
+use super::subnet::{Model, runtime};
+use crate::flags::{Demo, Policy};
+use crate::miner::{Miner, MinerOptions, Publisher};
+use crate::report::{self, Fact, Report, Role};
 use crate::sat::Sat;
+use crate::subnet::local::{Description, LocalNet, LocalOptions, Ports, Sizes, VALIDATOR, development_key};
+use crate::subnet::{Events, Stop, Subnet, clients, settle};
 use crate::terminal::Paint;
-use edit::Edit;
-use report::Report;
-use window::{Problem, Window};
+use crate::validator::{Validator, ValidatorOptions, Weighing};
+use cheater::{Cheater, Forged};
+use story::{Actor, Story};
 
-/// Rollouts of a group.
-const ROLLOUTS: u32 = 4;
+/// Memory of one of the four engines, of a model that is inside the program.
+const SMALL_BYTES: u64 = 1 << 30;
+/// What the validator has to say of the edit: nothing else about the file is wrong.
+const EXPECTED: ReasonKind = ReasonKind::SketchMismatch;
 
-/// A problem with its group's rollouts.
-struct Answered {
-    problem: Problem,
-    rollouts: Vec<Rollout>,
-    rewards: Vec<Reward>,
-}
-
-/// Everything the steps share.
-struct Stage {
-    engine: Engine,
-    tokenizer: Tokenizer,
-    window: Window,
-    eos: u32,
-    projection: Vec<i32>,
-    max_new_tokens: usize,
+/// What all actors share.
+struct Stage<'a> {
+    flags: &'a Demo,
+    folder: &'a Path,
+    model: &'a Model,
+    network: &'a Network,
+    subnet: Subnet,
+    at: Description,
+    story: Arc<Story>,
+    stop: Stop,
 }
 
 pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
-    let mut stage = prepare(flags)?;
-    let mut report = Report::new(out, Paint::stdout());
-    report.opening(&stage, flags)?;
-    let problems = (0..u64::from(flags.problems)).map(|i| stage.window.problem(i, &stage.tokenizer));
-    let problems: Vec<Problem> = problems.collect::<Result<_>>()?;
-    check_room(&stage, &problems)?;
-
     let begun = Instant::now();
-    let answered = answer(&mut stage, problems)?;
-    let generation = begun.elapsed();
-    report.sample(&stage, &answered)?;
-
-    let begun = Instant::now();
-    let claims: Vec<ScoreGroup> = answered.iter().map(|a| claims_of(&stage, a)).collect();
-    let scores = score(&mut stage, &claims)?;
-    let verification = begun.elapsed();
-
-    let differences = differences(&answered, &scores);
-    report.table(&answered, &differences, Times { generation, verification })?;
-    let edited = Edit::choose(&answered, &stage.tokenizer, stage.engine.config().vocab_size);
-    let caught = catch(&mut stage, &answered, &edited)?;
-    report.edit(&stage, &edited, &caught)?;
-    report.verdict(is_accepted(&differences), edited.is_caught(&caught))
+    let model = Model::open(&flags.model)?;
+    let folder = tempfile::Builder::new().prefix("grail-demo-").tempdir().context("a folder for the demo")?;
+    let actors = vec![
+        Actor { name: "miner A", role: Role::Honest, account: development_key("//MinerA").account() },
+        Actor { name: "miner B", role: Role::Honest, account: development_key("//MinerB").account() },
+        Actor { name: "cheater", role: Role::Cheater, account: development_key("//Cheater").account() },
+        Actor { name: "validator", role: Role::Validator, account: development_key(VALIDATOR).account() },
+    ];
+    let options = LocalOptions {
+        folder: folder.path().join("localnet"),
+        ports: Ports::default(),
+        block_time: Some(flags.block_time.0),
+        sizes: Sizes {
+            window_length: Some(flags.window_length),
+            max_new_tokens: Some(flags.max_new_tokens),
+            rollouts_per_problem: None,
+            max_groups: Some(flags.problems),
+        },
+        model: model.identity.clone(),
+        validators: Vec::new(),
+        miners: actors.iter().filter(|actor| actor.role != Role::Validator).map(|actor| actor.account).collect(),
+    };
+    let runtime = runtime()?;
+    let net = runtime.block_on(LocalNet::start(&options))?;
+    let at = net.description().clone();
+    let subnet = runtime.block_on(clients(net.network().clone(), &at))?;
+    let stop = runtime.block_on(async { Stop::on_signal() }).context("signals")?;
+    let network = net.network().network().clone();
+    let story = Arc::new(Story::new(actors, flags.json));
+    if !flags.json {
+        opening(out, flags, &network, &at)?;
+    }
+    let stage = Stage { flags, folder: folder.path(), model: &model, network: &network, subnet, at, story, stop };
+    let played = stage.play(runtime.handle()).and_then(|forged| Ok((forged, runtime.block_on(stage.weights())?)));
+    // The clients first: who follows a chain that ends would complain.
+    let Stage { story, subnet, .. } = stage;
+    drop(subnet);
+    runtime.block_on(net.shutdown());
+    let (forged, weights) = played?;
+    let report = story.report(facts(flags, &network, begun.elapsed()), &weights, &forged, &model.tokenizer);
+    report::write(&flags.report, &report::html(&report))
+        .with_context(|| format!("--report {}", flags.report.display()))?;
+    let problems = problems(&report, flags.windows);
+    closing(out, flags, &report, &problems, &story.missed())?;
+    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Rejected })
 }
 
-/// How long the two passes took.
-#[derive(Clone, Copy)]
-struct Times {
-    generation: Duration,
-    verification: Duration,
+impl Stage<'_> {
+    /// Everybody at once, each on a thread of its own, until all are done.
+    fn play(&self, runtime: &Handle) -> Result<Vec<Forged>> {
+        std::thread::scope(|scope| {
+            let miners: Vec<_> = ["//MinerA", "//MinerB"]
+                .into_iter()
+                .enumerate()
+                .map(|(i, key)| scope.spawn(move || runtime.block_on(self.mine(i, key))))
+                .collect();
+            let cheater = scope.spawn(|| runtime.block_on(self.cheat(2)));
+            let validator = scope.spawn(|| runtime.block_on(self.validate(3)));
+            let done = |name: &str, result: std::thread::Result<Result<()>>| {
+                result.map_err(|_| anyhow!("{name} panicked"))?.with_context(|| name.to_owned())
+            };
+            let mut results: Vec<Result<()>> = miners.into_iter().map(|m| done("a miner", m.join())).collect();
+            let forged = cheater.join().map_err(|_| anyhow!("the cheater panicked"))?.context("the cheater");
+            results.push(done("the validator", validator.join()));
+            results.into_iter().collect::<Result<Vec<()>>>()?;
+            forged
+        })
+    }
+
+    fn events(&self, actor: usize) -> Events {
+        let story = Arc::clone(&self.story);
+        Events::to(move |event| story.hear(actor, &event))
+    }
+
+    /// A fair part of the machine.
+    fn engine(&self) -> Result<Engine> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let asked = self.flags.engine.options();
+        let is_small = self.flags.model.model == "sat-tiny";
+        let options = EngineOptions {
+            threads: asked.threads.or(Some((cores / 4).max(1))),
+            memory_bytes: asked.memory_bytes.or(is_small.then_some(SMALL_BYTES)),
+            ..asked
+        };
+        let checkpoint = crate::load::checkpoint(&self.flags.model.model)?;
+        Engine::load(checkpoint, options).context("the model")
+    }
+
+    fn protocol<'a>(&'a self, sat: &'a Sat) -> Result<Protocol<'a, Sat>> {
+        Ok(Protocol::new(self.network, sat, &self.model.tokenizer, self.model.checkpoint.config())?)
+    }
+
+    async fn mine(&self, actor: usize, key: &str) -> Result<()> {
+        let signer = development_key(key);
+        let bucket = settle(&self.subnet, &self.at, &signer).await?;
+        let protocol = self.protocol(&Sat)?;
+        let options = MinerOptions {
+            folder: self.folder.join(&key[2..]),
+            windows: Some(self.flags.windows),
+            upload_blocks: 3,
+            batch_groups: 8,
+        };
+        let (engine, events) = (self.engine()?, self.events(actor));
+        let mut miner = Miner::new(&protocol, engine, self.subnet.clone(), bucket, signer, options, events);
+        miner.run(&self.stop).await
+    }
+
+    async fn cheat(&self, actor: usize) -> Result<Vec<Forged>> {
+        let signer = development_key("//Cheater");
+        let bucket = settle(&self.subnet, &self.at, &signer).await?;
+        let protocol = self.protocol(&Sat)?;
+        let publisher = Publisher {
+            subnet: self.subnet.clone(),
+            signer: Arc::new(signer),
+            bucket,
+            events: self.events(actor),
+        };
+        let mut cheater = Cheater {
+            protocol: &protocol,
+            engine: self.engine()?,
+            publisher,
+            folder: self.folder.join("Cheater"),
+            windows: self.flags.windows,
+            problems: u64::from(self.flags.problems),
+        };
+        cheater.run(&self.stop).await
+    }
+
+    async fn validate(&self, actor: usize) -> Result<()> {
+        let signer = development_key(VALIDATOR);
+        let bucket = settle(&self.subnet, &self.at, &signer).await?;
+        let protocol = self.protocol(&Sat)?;
+        let parameters = self.network.parameters();
+        let weighing = Weighing {
+            policy: Policy::Default,
+            burn_uid: 0,
+            burn_percentage: 0.0,
+            window_length: parameters.window_length,
+            rollouts_per_problem: parameters.rollouts_per_problem.into(),
+        };
+        let options = ValidatorOptions {
+            folder: self.folder.join("Validator"),
+            windows: Some(self.flags.windows),
+            test_mode: false,
+            weights_interval: 1,
+            fetches: 8,
+            weighing,
+        };
+        let (engine, events) = (self.engine()?, self.events(actor));
+        let mut validator =
+            Validator::new(&protocol, engine, self.subnet.clone(), bucket, signer, options, events)?;
+        validator.run(&self.stop).await
+    }
+
+    /// The validator's weights, read from the chain.
+    async fn weights(&self) -> Result<Vec<(u16, u16)>> {
+        let chain = &self.subnet.chain;
+        let head = chain.head().await?;
+        let validator = development_key(VALIDATOR).account();
+        let uid = chain.registration(&head, &validator).await?.context("the validator has no uid")?;
+        Ok(chain.weights(&head, uid).await?)
+    }
 }
 
-fn prepare(flags: &Demo) -> Result<Stage> {
-    let checkpoint = load::checkpoint(&flags.model.model)?;
-    let tokenizer = load::tokenizer(&checkpoint)?;
-    let eos = tokenizer.eos_id().context("the model's tokenizer names no eos token, which the protocol needs")?;
-    let max_new_tokens = flags.max_new_tokens as usize;
-    let window = Window::made(&flags.model.model, &checkpoint, eos, flags)?;
-    let projection = random_vector(&window.randomness, checkpoint.config().hidden_size)?;
-    let engine =
-        Engine::load(checkpoint, flags.engine.options()).with_context(|| format!("model {}", flags.model.model))?;
-    Ok(Stage { engine, tokenizer, window, eos, projection, max_new_tokens })
+/// What is not as it has to be: each honest miner accepted and weighed, the cheater found out for the right reason and
+/// without weight.
+fn problems(report: &Report, windows: u64) -> Vec<String> {
+    let mut problems = Vec::new();
+    for party in report.miners() {
+        let share = report.share(party).unwrap_or(0.0);
+        let (valid, fraud) = (party.count(report::Outcome::Valid), party.count(report::Outcome::Fraud));
+        let mut unless = |holds: bool, problem: String| {
+            if !holds {
+                problems.push(format!("{}: {problem}", party.name));
+            }
+        };
+        match party.role {
+            Role::Honest => {
+                unless(valid > 0, "no window was accepted".into());
+                unless(fraud == 0, format!("{fraud} windows were called fraud"));
+                unless(share > 0.0, "has no weight on chain".into());
+            }
+            Role::Cheater => {
+                let verdicts = party.entries.iter().filter_map(|entry| entry.verdict.as_ref());
+                let found = verdicts.filter_map(|v| v.reason.as_ref()).filter(|r| r.rule == EXPECTED.to_string()).count();
+                unless(found > 0, format!("no window was called {EXPECTED}"));
+                unless(valid == 0, format!("{valid} of {windows} windows were accepted"));
+                unless(share == 0.0, "has weight on chain".into());
+            }
+            Role::Validator => {}
+        }
+    }
+    problems
 }
 
-/// The network's parameters would be refused if an answer did not fit (DESIGN 4.6).
-fn check_room(stage: &Stage, problems: &[Problem]) -> Result<()> {
-    let prompt = problems.iter().map(|p| p.tokens.len()).max().unwrap_or_default();
-    let positions = stage.engine.config().max_position_embeddings;
-    let asked = stage.max_new_tokens;
-    let problem =
-        || format!("--max-new-tokens: {asked} after a prompt of {prompt}; the model has {positions} positions");
-    ensure!(prompt + asked <= positions, Usage(problem()));
+fn opening(out: &mut dyn Write, flags: &Demo, network: &Network, at: &Description) -> Result<()> {
+    let paint = Paint::stdout();
+    let p = network.parameters();
+    let seconds = flags.windows as f64 * flags.window_length as f64 * flags.block_time.0.as_secs_f64();
+    writeln!(out, "{}", paint.bold("grail demo: two honest miners, a cheater and a validator on a chain of their own"))?;
+    let mut row = |label: &str, value: String| writeln!(out, "  {} {value}", paint.dim(format!("{label:<8}")));
+    row("model", format!("{} {}...", p.model_name, &hex::encode(p.weights_digest)[..16]))?;
+    row("chain", format!("{}, beacon {}, buckets {}", at.chain, at.beacon, at.bucket))?;
+    row("windows", format!("{} of {} blocks: {seconds:.0} s and the last verdicts", flags.windows, p.window_length))?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
+
+fn facts(flags: &Demo, network: &Network, took: Duration) -> Vec<Fact> {
+    let p = network.parameters();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    vec![
+        Fact::new("network", hex::encode(network.id())),
+        Fact::new("model", format!("{}, weights digest {}", p.model_name, hex::encode(p.weights_digest))),
+        Fact::new("numerics", grail_protocol::NUMERICS),
+        Fact::new("windows", format!("{} of {} blocks, {:?} each", flags.windows, p.window_length, flags.block_time.0)),
+        Fact::new("rollouts", format!("{} per problem, at most {} tokens", p.rollouts_per_problem, p.max_new_tokens)),
+        Fact::new("machine", format!("{cores} cores, {}", std::env::consts::ARCH)),
+        Fact::new("wall time", format!("{:.0} s", took.as_secs_f64())),
+    ]
+}
+
+fn closing(
+    out: &mut dyn Write,
+    flags: &Demo,
+    report: &Report,
+    problems: &[String],
+    missed: &[String],
+) -> Result<()> {
+    if flags.json {
+        writeln!(out, "{}", serde_json::to_string(report).context("the report as JSON")?)?;
+        return Ok(());
+    }
+    let paint = Paint::stdout();
+    writeln!(out, "\n{}\n{}", report::table(report, paint), report::conclusion(report))?;
+    if let Some(edit) = report.rollout.as_ref().and_then(|rollout| rollout.edit.as_ref())
+        && let Some(difference) = &edit.difference
+    {
+        writeln!(
+            out,
+            "The edit: token {} ({:?} for {:?}). Found at position {}: {} is {}, had to be {}.",
+            edit.position,
+            edit.claimed.text,
+            edit.original.text,
+            difference.position,
+            difference.field,
+            difference.found,
+            difference.expected
+        )?;
+    }
+    for text in missed {
+        writeln!(out, "{}", paint.yellow(format!("missed: {text}")))?;
+    }
+    for problem in problems {
+        writeln!(out, "{}", paint.red(format!("not as it has to be: {problem}")))?;
+    }
+    writeln!(out, "report: {}", flags.report.display())?;
     Ok(())
-}
-
-/// Lets the model answer every problem.
-fn answer(stage: &mut Stage, problems: Vec<Problem>) -> Result<Vec<Answered>> {
-    let group = |p: &Problem| Group { prompt: p.tokens.clone(), seeds: stage.window.seeds(p.index, ROLLOUTS) };
-    let groups: Vec<Group> = problems.iter().map(group).collect();
-    let request = GenerateRequest {
-        groups: &groups,
-        sampling: Sampling::default(),
-        max_new_tokens: stage.max_new_tokens,
-        eos_ids: &[stage.eos],
-        projection: &stage.projection,
-        keep_hidden: false,
-    };
-    let results = stage.engine.generate(&request, &mut *watch("answering"))?;
-    let mut answered = Vec::with_capacity(problems.len());
-    for (problem, results) in problems.into_iter().zip(results) {
-        let place = |i: usize| format!("problem {}, rollout {i}", problem.index);
-        let rollouts = results.into_iter().enumerate().map(|(i, r)| r.with_context(|| place(i)));
-        let rollouts: Vec<Rollout> = rollouts.collect::<Result<_>>()?;
-        let reward = |r: &Rollout| {
-            let text = stage.tokenizer.decode(r.completion(), true);
-            Sat.reward(&problem.instance, &Sat.parse(&problem.instance, &text))
-        };
-        let rewards = rollouts.iter().map(reward).collect();
-        answered.push(Answered { problem, rollouts, rewards });
-    }
-    Ok(answered)
-}
-
-fn claims_of(stage: &Stage, answered: &Answered) -> ScoreGroup {
-    let seeds = stage.window.seeds(answered.problem.index, ROLLOUTS);
-    let claim = |(r, seed): (&Rollout, _)| Completion { tokens: r.completion().to_vec(), seed };
-    ScoreGroup {
-        prompt: answered.problem.tokens.clone(),
-        completions: answered.rollouts.iter().zip(seeds).map(claim).collect(),
-    }
-}
-
-/// What the model says of the claims.
-fn score(stage: &mut Stage, groups: &[ScoreGroup]) -> Result<Vec<Vec<Score>>> {
-    let request = ScoreRequest { groups, sampling: Sampling::default(), projection: &stage.projection };
-    let results = stage.engine.score(&request, &mut *watch("verifying"))?;
-    let group = |g: Vec<std::result::Result<Score, _>>| g.into_iter().collect::<Result<Vec<_>, _>>();
-    results.into_iter().map(group).collect::<Result<_, _>>().map_err(|e| Rejection(format!("verification: {e}")).into())
-}
-
-fn differences(answered: &[Answered], scores: &[Vec<Score>]) -> Vec<Vec<Differences>> {
-    let group = |(a, scores): (&Answered, &Vec<Score>)| {
-        a.rollouts.iter().zip(scores).map(|(r, s)| compare(&claim(r, r.completion()), s)).collect()
-    };
-    answered.iter().zip(scores).map(group).collect()
-}
-
-/// Whether every rollout is what the model says, to the bit.
-fn is_accepted(differences: &[Vec<Differences>]) -> bool {
-    !differences.is_empty() && differences.iter().flatten().all(|d| d.bits() == 0 && d.values() > 0)
-}
-
-/// A rollout as it is published, with these tokens for its completion.
-fn claim<'a>(rollout: &'a Rollout, tokens: &'a [u32]) -> Claim<'a> {
-    Claim {
-        prompt_length: rollout.prompt_length,
-        tokens,
-        sketches: &rollout.sketches,
-        raw_logprobs: &rollout.raw_logprobs,
-        sampling_logprobs: &rollout.sampling_logprobs,
-    }
-}
-
-/// Verifies the edited rollout, everything but its one token as published.
-fn catch(stage: &mut Stage, answered: &[Answered], edit: &Edit) -> Result<Differences> {
-    let answered = &answered[edit.problem];
-    let rollout = &answered.rollouts[edit.rollout];
-    let tokens = edit.apply(rollout);
-    let seed = stage.window.seeds(answered.problem.index, ROLLOUTS)[edit.rollout];
-    let completions = vec![Completion { tokens: tokens.clone(), seed }];
-    let group = ScoreGroup { prompt: answered.problem.tokens.clone(), completions };
-    let scores = score(stage, &[group])?;
-    Ok(compare(&claim(rollout, &tokens), &scores[0][0]))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    use crate::flags::{Cli, Command};
-
-    fn answered() -> (Stage, Vec<Answered>) {
-        let typed = Cli::try_parse_from(["grail", "demo", "--problems", "1", "--threads", "1", "--memory", "1GiB"]);
-        let Command::Demo(flags) = typed.unwrap().command else { panic!("another command") };
-        let mut stage = prepare(&flags).unwrap();
-        let problem = stage.window.problem(0, &stage.tokenizer).unwrap();
-        let answered = answer(&mut stage, vec![problem]).unwrap();
-        (stage, answered)
-    }
-
-    fn verify(stage: &mut Stage, answered: &[Answered]) -> Vec<Vec<Differences>> {
-        let claims: Vec<ScoreGroup> = answered.iter().map(|a| claims_of(stage, a)).collect();
-        let scores = score(stage, &claims).unwrap();
-        differences(answered, &scores)
-    }
-
-    #[test]
-    fn one_flipped_bit_of_any_published_value_is_not_accepted() {
-        let (mut stage, mut answered) = answered();
-        assert!(is_accepted(&verify(&mut stage, &answered)), "the control: as published, all is accepted");
-        fn flip(x: &mut f32) {
-            *x = f32::from_bits(x.to_bits() ^ 1);
-        }
-        let edits: [fn(&mut Rollout); 4] = [
-            |r| *r.sketches.last_mut().unwrap() ^= 1,
-            |r| flip(&mut r.raw_logprobs[0]),
-            |r| flip(&mut r.sampling_logprobs[1]),
-            |r| *r.tokens.last_mut().unwrap() ^= 1,
-        ];
-        for (i, edit) in edits.into_iter().enumerate() {
-            let original = answered[0].rollouts[2].clone();
-            edit(&mut answered[0].rollouts[2]);
-            let differences = verify(&mut stage, &answered);
-            assert!(!is_accepted(&differences), "edit {i}");
-            assert!(differences[0][2].bits() > 0 && differences[0][1].bits() == 0, "edit {i}");
-            answered[0].rollouts[2] = original;
-        }
-        assert!(!is_accepted(&[]), "nothing verified is not everything verified");
-    }
-
-    #[test]
-    fn the_edit_is_caught_and_no_edit_is_not() {
-        let (mut stage, answered) = answered();
-        let vocab = stage.engine.config().vocab_size;
-        let edit = Edit::choose(&answered, &stage.tokenizer, vocab);
-        assert_ne!(edit.original, edit.claimed);
-        assert!(edit.is_caught(&catch(&mut stage, &answered, &edit).unwrap()));
-        let honest = Edit { claimed: edit.original, ..edit };
-        assert!(!honest.is_caught(&catch(&mut stage, &answered, &honest).unwrap()));
-    }
-
-    #[test]
-    fn only_both_together_are_done() {
-        let verdict = |accepted, caught| {
-            let mut out = Vec::new();
-            Report::new(&mut out, Paint::stdout()).verdict(accepted, caught).unwrap()
-        };
-        assert_eq!(verdict(true, true), Outcome::Done);
-        for (accepted, caught) in [(true, false), (false, true), (false, false)] {
-            assert_eq!(verdict(accepted, caught), Outcome::Rejected);
-        }
-    }
 }

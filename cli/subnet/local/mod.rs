@@ -158,14 +158,15 @@ fn genesis(kept: &Kept) -> GenesisConfig {
     let coldkey = development_key(COLDKEY).account();
     let named = kept.validators.iter().copied();
     let validators = [development_key(VALIDATOR).account()].into_iter().chain(named);
-    let neuron = |hotkey| GenesisNeuron { hotkey, coldkey, stake: STAKE, validator_permit: true };
+    let validator = |hotkey| GenesisNeuron { hotkey, coldkey, stake: STAKE, validator_permit: true };
+    let miner = |&hotkey: &AccountId| GenesisNeuron { hotkey, coldkey, stake: 0, validator_permit: false };
     GenesisConfig {
         owner_coldkey: coldkey,
         owner_hotkey: development_key(VALIDATOR).account(),
         // Windows of seconds commit more often than the real chain's windows of ten minutes.
         max_space: u32::MAX,
         balances: vec![(coldkey, BALANCE)],
-        neurons: validators.map(neuron).collect(),
+        neurons: validators.map(validator).chain(kept.miners.iter().map(miner)).collect(),
         ..GenesisConfig::default()
     }
 }

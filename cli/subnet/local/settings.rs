@@ -68,6 +68,8 @@ pub struct LocalOptions {
     pub model: ModelIdentity,
     /// Hotkeys with stake and a permit from the first block on.
     pub validators: Vec<AccountId>,
+    /// Hotkeys that are registered from the first block on.
+    pub miners: Vec<AccountId>,
 }
 
 /// Where a running network is, for those who join it.
@@ -110,6 +112,7 @@ pub struct Kept {
     pub genesis_time: u64,
     pub block_time_ms: u64,
     pub validators: Vec<AccountId>,
+    pub miners: Vec<AccountId>,
 }
 
 impl Kept {
@@ -134,7 +137,7 @@ impl Kept {
         getrandom::fill(&mut secret).map_err(|e| anyhow::anyhow!("the system's random numbers: {e}"))?;
         // Rounds begin before the first block does.
         let genesis_time = unix_seconds().saturating_sub(60);
-        let kept = Self { secret, genesis_time, block_time_ms, validators: options.validators.clone() };
+        let kept = Self { secret, genesis_time, block_time_ms, validators: options.validators.clone(), miners: options.miners.clone() };
         write(&path, &kept)?;
         Ok(kept)
     }
