@@ -39,34 +39,37 @@ fn refusal(command: &mut Command, code: i32) -> String {
     text
 }
 
-/// The value of a row of the demo's table.
-fn row<'a>(text: &'a str, label: &str) -> &'a str {
-    let line = text.lines().find_map(|l| l.trim_start().strip_prefix(label));
-    line.unwrap_or_else(|| panic!("no row {label} in {text}")).trim()
-}
-
 #[test]
-fn the_demo_verifies_what_is_honest_and_rejects_the_edit() {
-    let text = success(&["demo", "--problems", "2"]);
-    assert_eq!(row(&text, "differing bits"), "0");
-    let compared: Vec<u64> = row(&text, "compared").split(' ').filter_map(|word| word.parse().ok()).collect();
-    assert!(compared.len() == 3 && compared.iter().all(|&n| n > 100), "{text}");
-    let edited = row(&text, "edited").rsplit(' ').next().unwrap();
-    assert!(row(&text, "caught").starts_with(&format!("position {edited}:")), "{text}");
-    assert!(!text.contains('\x1b'), "colours only at a terminal");
-}
-
-#[test]
-fn the_demo_does_not_depend_on_threads_or_instruction_set() {
-    let results = |args: &[&str]| -> Vec<String> {
-        let text = success(&[&["demo", "--problems", "1"], args].concat());
-        let timed = |line: &str| ["machine", "generation", "verification"].iter().any(|l| line.trim().starts_with(l));
-        text.lines().filter(|line| !timed(line)).map(str::to_owned).collect()
+fn the_demo_accepts_and_weighs_the_honest_and_finds_the_cheater() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("demo.html");
+    let flags = ["demo", "--windows", "2", "--problems", "4", "--json", "--report", page.to_str().unwrap()];
+    let report: Value = serde_json::from_str(&success(&flags)).unwrap();
+    let parties = report["parties"].as_array().unwrap();
+    let share = |uid: &Value| {
+        let weights = report["weights"].as_array().unwrap();
+        weights.iter().find(|weight| weight["uid"] == *uid).unwrap()["share"].as_f64().unwrap()
     };
-    let here = results(&[]);
-    assert!(here.len() > 10);
-    assert_eq!(here, results(&["--cpu", "portable", "--threads", "3"]));
-    assert_ne!(here, results(&["--seed", "another"]));
+    let outcomes = |party: &Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let verdicts = party["entries"].as_array().unwrap().iter().map(|entry| &entry["verdict"]);
+        verdicts.map(|verdict| (text(&verdict["outcome"]), text(&verdict["reason"]["rule"]))).collect()
+    };
+    let of_role = |role: &'static str| parties.iter().filter(move |party| party["role"] == role);
+    assert_eq!((of_role("honest").count(), of_role("cheater").count()), (2, 1));
+    for miner in of_role("honest") {
+        assert!(share(&miner["uid"]) > 0.0, "{miner}");
+        assert!(outcomes(miner).iter().any(|(outcome, _)| outcome == "valid"), "{miner}");
+    }
+    let cheater = of_role("cheater").next().unwrap();
+    assert_eq!(share(&cheater["uid"]), 0.0);
+    let fraud = ("fraud".to_owned(), "SketchMismatch".to_owned());
+    assert!(outcomes(cheater).contains(&fraud), "{cheater}");
+    // Where the lie is, there it is found.
+    let edit = &report["rollout"]["edit"];
+    assert!(edit["position"].is_u64() && edit["position"] == edit["difference"]["position"], "{edit}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("SketchMismatch"));
 }
 
 #[test]
@@ -75,7 +78,10 @@ fn usage_errors_exit_with_2() {
         &[][..],
         &["dem"],
         &["demo", "--problems", "0"],
-        &["demo", "--randomness", "00"],
+        &["demo", "--block-time", "fast"],
+        &["validate", "--burn-percentage", "101"],
+        &["mine", "--network", "http://somewhere"],
+        &["mine", "--network", "finney", "--uri", "//Bob"],
         &["demo", "--memory", "lots"],
         &["generate"],
         &["trace", "--layers"],
@@ -86,7 +92,8 @@ fn usage_errors_exit_with_2() {
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
     }
     for (args, says) in [
-        (&["demo", "--problems", "1", "--max-new-tokens", "4096"][..], "--max-new-tokens: 4096"),
+        (&["demo", "--max-new-tokens", "4096"][..], "max_new_tokens: 4096"),
+        (&["mine", "--network", "finney"], "--hotkey"),
         (&["generate", "--prompt", "a", "--max-new-tokens", "4096"], "--max-new-tokens: 4096"),
         (&["generate", "--prompt", "a", "--top-p", "1.5"], "top_p: is 1.5"),
         (&["generate", "--prompt", ""], "the prompt is empty"),

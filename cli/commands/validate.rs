@@ -56,8 +56,7 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
         };
         let engine = Engine::load(model.checkpoint, flags.engine.options()).context("the model")?;
         let events = printer(flags.json);
-        let mut validator =
-            Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events)?;
+        let mut validator = Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events)?;
         let result = validator.run(&stop).await;
         // Before the chain that it follows ends.
         drop(validator);

@@ -18,9 +18,10 @@ use grail_protocol::params::Network;
 use grail_protocol::verify::ReasonKind;
 use tokio::runtime::Handle;
 
-use super::Outcome;
 use super::subnet::{Model, runtime};
+use super::{Outcome, Usage};
 use crate::flags::{Demo, Policy};
+use crate::load;
 use crate::miner::{Miner, MinerOptions, Publisher};
 use crate::report::{self, Fact, Report, Role};
 use crate::sat::Sat;
@@ -72,6 +73,8 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
         validators: Vec::new(),
         miners: actors.iter().filter(|actor| actor.role != Role::Validator).map(|actor| actor.account).collect(),
     };
+    // Before anything is served: what does not fit is told at once.
+    let engines = std::iter::repeat_with(|| engine(flags)).take(actors.len()).collect::<Result<Vec<_>>>()?;
     let runtime = runtime()?;
     let net = runtime.block_on(LocalNet::start(&options))?;
     let at = net.description().clone();
@@ -83,7 +86,12 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
         opening(out, flags, &network, &at)?;
     }
     let stage = Stage { flags, folder: folder.path(), model: &model, network: &network, subnet, at, story, stop };
-    let played = stage.play(runtime.handle()).and_then(|forged| Ok((forged, runtime.block_on(stage.weights())?)));
+    let fits = stage.protocol(&Sat).map_err(|error| Usage(error.to_string()));
+    let played = match fits {
+        Ok(_) => stage.play(runtime.handle(), engines),
+        Err(usage) => Err(usage.into()),
+    };
+    let played = played.and_then(|forged| Ok((forged, runtime.block_on(stage.weights())?)));
     // The clients first: who follows a chain that ends would complain.
     let Stage { story, subnet, .. } = stage;
     drop(subnet);
@@ -97,17 +105,29 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
     Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Rejected })
 }
 
+/// A fair part of the machine.
+fn engine(flags: &Demo) -> Result<Engine> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let asked = flags.engine.options();
+    let is_small = flags.model.model == "sat-tiny";
+    let options = EngineOptions {
+        threads: asked.threads.or(Some((cores / 4).max(1))),
+        memory_bytes: asked.memory_bytes.or(is_small.then_some(SMALL_BYTES)),
+        ..asked
+    };
+    Engine::load(load::checkpoint(&flags.model.model)?, options).context("the model")
+}
+
 impl Stage<'_> {
     /// Everybody at once, each on a thread of its own, until all are done.
-    fn play(&self, runtime: &Handle) -> Result<Vec<Forged>> {
+    fn play(&self, runtime: &Handle, engines: Vec<Engine>) -> Result<Vec<Forged>> {
+        let engines: [Engine; 4] = engines.try_into().map_err(|_| anyhow!("four engines for four actors"))?;
         std::thread::scope(|scope| {
-            let miners: Vec<_> = ["//MinerA", "//MinerB"]
-                .into_iter()
-                .enumerate()
-                .map(|(i, key)| scope.spawn(move || runtime.block_on(self.mine(i, key))))
-                .collect();
-            let cheater = scope.spawn(|| runtime.block_on(self.cheat(2)));
-            let validator = scope.spawn(|| runtime.block_on(self.validate(3)));
+            let [a, b, c, v] = engines;
+            let mine = |actor, key, engine| scope.spawn(move || runtime.block_on(self.mine(actor, key, engine)));
+            let miners = vec![mine(0, "//MinerA", a), mine(1, "//MinerB", b)];
+            let cheater = scope.spawn(|| runtime.block_on(self.cheat(2, c)));
+            let validator = scope.spawn(|| runtime.block_on(self.validate(3, v)));
             let done = |name: &str, result: std::thread::Result<Result<()>>| {
                 result.map_err(|_| anyhow!("{name} panicked"))?.with_context(|| name.to_owned())
             };
@@ -124,25 +144,11 @@ impl Stage<'_> {
         Events::to(move |event| story.hear(actor, &event))
     }
 
-    /// A fair part of the machine.
-    fn engine(&self) -> Result<Engine> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let asked = self.flags.engine.options();
-        let is_small = self.flags.model.model == "sat-tiny";
-        let options = EngineOptions {
-            threads: asked.threads.or(Some((cores / 4).max(1))),
-            memory_bytes: asked.memory_bytes.or(is_small.then_some(SMALL_BYTES)),
-            ..asked
-        };
-        let checkpoint = crate::load::checkpoint(&self.flags.model.model)?;
-        Engine::load(checkpoint, options).context("the model")
-    }
-
     fn protocol<'a>(&'a self, sat: &'a Sat) -> Result<Protocol<'a, Sat>> {
         Ok(Protocol::new(self.network, sat, &self.model.tokenizer, self.model.checkpoint.config())?)
     }
 
-    async fn mine(&self, actor: usize, key: &str) -> Result<()> {
+    async fn mine(&self, actor: usize, key: &str, engine: Engine) -> Result<()> {
         let signer = development_key(key);
         let bucket = settle(&self.subnet, &self.at, &signer).await?;
         let protocol = self.protocol(&Sat)?;
@@ -152,24 +158,20 @@ impl Stage<'_> {
             upload_blocks: 3,
             batch_groups: 8,
         };
-        let (engine, events) = (self.engine()?, self.events(actor));
+        let events = self.events(actor);
         let mut miner = Miner::new(&protocol, engine, self.subnet.clone(), bucket, signer, options, events);
         miner.run(&self.stop).await
     }
 
-    async fn cheat(&self, actor: usize) -> Result<Vec<Forged>> {
+    async fn cheat(&self, actor: usize, engine: Engine) -> Result<Vec<Forged>> {
         let signer = development_key("//Cheater");
         let bucket = settle(&self.subnet, &self.at, &signer).await?;
         let protocol = self.protocol(&Sat)?;
-        let publisher = Publisher {
-            subnet: self.subnet.clone(),
-            signer: Arc::new(signer),
-            bucket,
-            events: self.events(actor),
-        };
+        let publisher =
+            Publisher { subnet: self.subnet.clone(), signer: Arc::new(signer), bucket, events: self.events(actor) };
         let mut cheater = Cheater {
             protocol: &protocol,
-            engine: self.engine()?,
+            engine,
             publisher,
             folder: self.folder.join("Cheater"),
             windows: self.flags.windows,
@@ -178,7 +180,7 @@ impl Stage<'_> {
         cheater.run(&self.stop).await
     }
 
-    async fn validate(&self, actor: usize) -> Result<()> {
+    async fn validate(&self, actor: usize, engine: Engine) -> Result<()> {
         let signer = development_key(VALIDATOR);
         let bucket = settle(&self.subnet, &self.at, &signer).await?;
         let protocol = self.protocol(&Sat)?;
@@ -198,9 +200,8 @@ impl Stage<'_> {
             fetches: 8,
             weighing,
         };
-        let (engine, events) = (self.engine()?, self.events(actor));
-        let mut validator =
-            Validator::new(&protocol, engine, self.subnet.clone(), bucket, signer, options, events)?;
+        let events = self.events(actor);
+        let mut validator = Validator::new(&protocol, engine, self.subnet.clone(), bucket, signer, options, events)?;
         validator.run(&self.stop).await
     }
 
@@ -234,7 +235,8 @@ fn problems(report: &Report, windows: u64) -> Vec<String> {
             }
             Role::Cheater => {
                 let verdicts = party.entries.iter().filter_map(|entry| entry.verdict.as_ref());
-                let found = verdicts.filter_map(|v| v.reason.as_ref()).filter(|r| r.rule == EXPECTED.to_string()).count();
+                let found =
+                    verdicts.filter_map(|v| v.reason.as_ref()).filter(|r| r.rule == EXPECTED.to_string()).count();
                 unless(found > 0, format!("no window was called {EXPECTED}"));
                 unless(valid == 0, format!("{valid} of {windows} windows were accepted"));
                 unless(share == 0.0, "has weight on chain".into());
@@ -249,7 +251,11 @@ fn opening(out: &mut dyn Write, flags: &Demo, network: &Network, at: &Descriptio
     let paint = Paint::stdout();
     let p = network.parameters();
     let seconds = flags.windows as f64 * flags.window_length as f64 * flags.block_time.0.as_secs_f64();
-    writeln!(out, "{}", paint.bold("grail demo: two honest miners, a cheater and a validator on a chain of their own"))?;
+    writeln!(
+        out,
+        "{}",
+        paint.bold("grail demo: two honest miners, a cheater and a validator on a chain of their own")
+    )?;
     let mut row = |label: &str, value: String| writeln!(out, "  {} {value}", paint.dim(format!("{label:<8}")));
     row("model", format!("{} {}...", p.model_name, &hex::encode(p.weights_digest)[..16]))?;
     row("chain", format!("{}, beacon {}, buckets {}", at.chain, at.beacon, at.bucket))?;
@@ -272,13 +278,7 @@ fn facts(flags: &Demo, network: &Network, took: Duration) -> Vec<Fact> {
     ]
 }
 
-fn closing(
-    out: &mut dyn Write,
-    flags: &Demo,
-    report: &Report,
-    problems: &[String],
-    missed: &[String],
-) -> Result<()> {
+fn closing(out: &mut dyn Write, flags: &Demo, report: &Report, problems: &[String], missed: &[String]) -> Result<()> {
     if flags.json {
         writeln!(out, "{}", serde_json::to_string(report).context("the report as JSON")?)?;
         return Ok(());

@@ -10,8 +10,8 @@ use grail_protocol::ss58;
 use super::cheater::Forged;
 use crate::commands::subnet::words;
 use crate::report::{
-    CheckCommand, Difference, Edit, Entry, Fact, Outcome, Party, Report, Role, RolloutDetail, Token, TokenName, Verdict,
-    Weight,
+    CheckCommand, Difference, Edit, Entry, Fact, Outcome, Party, Report, Role, RolloutDetail, Token, TokenName,
+    Verdict, Weight,
 };
 use crate::subnet::{Event, Judged, WindowWork};
 use crate::terminal::{Paint, StatusLine};
@@ -118,7 +118,14 @@ impl Story {
         });
         let weights = Weight::shared(named);
         let rollout = forged.iter().find_map(|forged| detail(&told, &self.actors, forged, tokenizer));
-        Report { title: "grail demo: a subnet in one process".into(), facts, parties, weights, rollout, commands: commands() }
+        Report {
+            title: "grail demo: a subnet in one process".into(),
+            facts,
+            parties,
+            weights,
+            rollout,
+            commands: commands(),
+        }
     }
 }
 
@@ -198,7 +205,10 @@ fn commands() -> Vec<CheckCommand> {
     vec![
         of("grail demo", "this again, with other windows: another beacon asks other problems"),
         of("grail localnet & grail mine & grail validate", "the same as processes of their own"),
-        of("grail rollouts --problems 3 --out w.json.gz && grail verify w.json.gz", "a window file made and judged, bit by bit"),
+        of(
+            "grail rollouts --problems 3 --out w.json.gz && grail verify w.json.gz",
+            "a window file made and judged, bit by bit",
+        ),
         of("grail inspect w.json.gz --rollout 5", "one rollout with its log-probabilities and sketches"),
     ]
 }

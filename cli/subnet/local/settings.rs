@@ -137,7 +137,13 @@ impl Kept {
         getrandom::fill(&mut secret).map_err(|e| anyhow::anyhow!("the system's random numbers: {e}"))?;
         // Rounds begin before the first block does.
         let genesis_time = unix_seconds().saturating_sub(60);
-        let kept = Self { secret, genesis_time, block_time_ms, validators: options.validators.clone(), miners: options.miners.clone() };
+        let kept = Self {
+            secret,
+            genesis_time,
+            block_time_ms,
+            validators: options.validators.clone(),
+            miners: options.miners.clone(),
+        };
         write(&path, &kept)?;
         Ok(kept)
     }
