@@ -119,7 +119,7 @@ mod tests {
         #[test]
         fn a_block_is_in_the_window_that_begins_at_or_before_it(block: u64, length in 1_u64..10_000) {
             let start = window_of(block, length);
-            prop_assert!(start <= block && block - start < length && start % length == 0);
+            prop_assert!(start <= block && block - start < length && start.is_multiple_of(length));
         }
     }
 

@@ -144,7 +144,7 @@ mod tests {
         #[test]
         fn no_boundary_is_passed_over(block in 0_u64..1 << 40, length in 2_u64..1000) {
             let next = boundary_after(block, length);
-            let is_boundary = |b: u64| b % length == 0 || b % length == length - 1;
+            let is_boundary = |b: u64| b.is_multiple_of(length) || b % length == length - 1;
             prop_assert!(is_boundary(next) && next > block);
             prop_assert!((block + 1..next).all(|b| !is_boundary(b)));
         }

@@ -160,7 +160,7 @@ impl Book {
         self.read(|tables| {
             let table = tables.open_table(WINDOWS)?;
             let range = table.range(after.map_or(0, |w| w.saturating_add(1))..)?;
-            Ok(range.map(|entry| Ok(entry?.0.value())).collect::<std::result::Result<_, redb::Error>>()?)
+            range.map(|entry| Ok(entry?.0.value())).collect::<std::result::Result<_, redb::Error>>()
         })
     }
 

@@ -82,6 +82,9 @@ impl Chain {
         let parts: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         match parts[..] {
             ["health"] => self.health(),
+            // As relays serve their default chain: this is the only one here.
+            ["info"] => self.info(V1),
+            ["public", round] => self.round(V1, round),
             ["chains"] | ["v2", "chains"] => Answer::Json(Value::List(vec![self.hash.as_str().into()])),
             ["v2", "chains", chain, ref rest @ ..] if chain == self.hash => match *rest {
                 ["info"] => self.info(V2),
@@ -233,13 +236,15 @@ mod tests {
     fn other_chains_and_paths_are_not_served() {
         let chain = chain(0);
         let hash = chain.hash.clone();
-        for path in ["/chains", "/v2/chains", "/health", &format!("/{hash}/info"), &format!("/v2/chains/{hash}/info")] {
+        let own = [format!("/{hash}/info"), format!("/v2/chains/{hash}/info")];
+        for path in ["/chains", "/v2/chains", "/health", "/info"].into_iter().chain(own.iter().map(String::as_str)) {
             assert_eq!(status(&chain, path), 200, "{path}");
         }
+        assert_eq!(status(&chain, "/public/1"), status(&chain, &format!("/{hash}/public/1")));
         for path in [
             String::new(),
             "/".to_owned(),
-            "/info".to_owned(),
+            "/v2/info".to_owned(),
             format!("/{}/info", "0".repeat(64)),
             format!("/{hash}"),
             format!("/{hash}/public/+1"),
