@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 const REDRAW: Duration = Duration::from_millis(100);
 
+/// What is over sooner needs no line.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Whether to colour.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(bool);
@@ -67,6 +70,7 @@ pub fn printable(text: &str) -> String {
 #[derive(Debug)]
 pub struct StatusLine {
     live: bool,
+    since: Option<Instant>,
     drawn: Option<Instant>,
 }
 
@@ -74,12 +78,14 @@ impl StatusLine {
     /// On standard error.
     #[must_use]
     pub fn stderr() -> Self {
-        Self { live: stderr().is_terminal(), drawn: None }
+        Self { live: stderr().is_terminal(), since: None, drawn: None }
     }
 
-    /// Redraws the line, a few times a second; nothing where there is no terminal.
+    /// Redraws the line, a few times a second, from two seconds after the first call on; nothing where there is no
+    /// terminal.
     pub fn show(&mut self, text: impl FnOnce() -> String) {
-        if self.live && self.drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if self.live && since.elapsed() >= PATIENCE && self.drawn.is_none_or(|at| at.elapsed() >= REDRAW) {
             // A broken standard error is no reason to stop.
             let _ = write!(stderr(), "\r\x1b[K{}", text());
             self.drawn = Some(Instant::now());
