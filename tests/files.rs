@@ -302,3 +302,23 @@ fn a_short_soak_rejects_nothing_and_says_what_it_did() {
     assert!(words[rounds - 1].parse::<u64>().unwrap() >= 2, "{out}");
     assert!(tokens >= 2500 && out.trim_end().ends_with("0 rejections"), "{out}");
 }
+
+#[test]
+fn what_a_person_reads_a_program_can_read_too() {
+    let made = made();
+    let folder = tempfile::tempdir().unwrap();
+    let again = folder.path().join("w.json.gz");
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&ends(args, 0).0).unwrap();
+    let network = ["--network", text(&made.network)];
+    let told = json(&[&["rollouts", "--problems", "2", "--json", "--out", text(&again)][..], &network].concat());
+    let shown = json(&["inspect", text(&again), "--rollout", "4", "--json"]);
+    assert_eq!(told["rollouts"], 6);
+    assert_eq!(shown["rollouts"].as_array().unwrap().len(), 6);
+    assert_eq!((&told["network_id"], &told["hotkey"]), (&shown["network_id"], &shown["wallet"]));
+    let lengths = shown["rollouts"].as_array().unwrap().iter().map(|rollout| rollout["completion_length"].as_u64());
+    assert_eq!(lengths.map(Option::unwrap).sum::<u64>(), told["tokens"].as_u64().unwrap());
+    assert_eq!((&shown["shown"]["rollout_group"], &shown["shown"]["rollout_index"]), (&1.into(), &1.into()));
+    assert!(shown["shown"]["completion_text"].as_str().unwrap().contains("SOLUTION"));
+    let soaked = json(&["soak", "--tokens", "200", "--json"]);
+    assert!(soaked["tokens"].as_u64().unwrap() >= 200 && soaked["rejected"].is_null());
+}

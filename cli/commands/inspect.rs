@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use grail_engine::tokenizer::Tokenizer;
 use grail_protocol::encoding::sha256;
-use grail_protocol::window::{Form, Inference, Limits, MAX_TEXT_BYTES, Schema, WindowFile};
+use grail_protocol::window::{Form, GroupText, Inference, Limits, MAX_TEXT_BYTES, Schema, WindowFile};
+use serde_json::json;
 
 use super::{Outcome, Rejection, Usage};
 use crate::environment::Environment;
@@ -43,12 +44,59 @@ pub fn run(flags: &Inspect, out: &mut dyn Write) -> Result<Outcome> {
         shown < rollouts || (rollouts == 0 && shown == 0),
         Usage(format!("--rollout: {shown}, the file has {rollouts} rollouts, counted from 0"))
     );
+    if flags.json {
+        let shown = file.inferences.get(shown).map(|entry| entry_json(entry, &tokenizer)).transpose()?;
+        writeln!(out, "{}", summary(&file, shown))?;
+        return Ok(Outcome::Done);
+    }
     let mut page = Page { out, paint: Paint::stdout(), tokenizer: &tokenizer };
     page.file(&flags.file, &file)?;
     if let Some(entry) = file.inferences.get(shown) {
         page.rollout(shown, entry)?;
     }
     Ok(Outcome::Done)
+}
+
+/// What the file says of itself, a line's worth of every rollout, and one rollout whole.
+fn summary(file: &WindowFile, shown: Option<serde_json::Value>) -> serde_json::Value {
+    let rollouts = file.inferences.iter().map(|entry| {
+        let claim = &entry.commit.rollout;
+        json!({
+            "rollout_group": integer(entry.rollout_group),
+            "rollout_index": integer(entry.rollout_index),
+            "prompt_length": integer(claim.prompt_length),
+            "completion_length": integer(claim.completion_length),
+            "success": claim.success,
+            "total_reward": claim.total_reward,
+            "advantage": claim.advantage,
+        })
+    });
+    json!({
+        "proof_version": file.proof_version,
+        "network_id": file.network_id,
+        "wallet": file.wallet,
+        "window_start": integer(file.window_start),
+        "window_length": integer(file.window_length),
+        "block": {"number": integer(file.block.number), "hash": file.block.hash},
+        "beacon": {"round": integer(file.beacon.round)},
+        "rollouts": rollouts.collect::<Vec<_>>(),
+        "shown": shown,
+    })
+}
+
+/// An entry as it stands in the file, and its completion as text.
+fn entry_json(entry: &Inference, tokenizer: &Tokenizer) -> Result<serde_json::Value> {
+    let text = GroupText::new(std::slice::from_ref(entry), &Schema::of::<Sat>());
+    let mut value: serde_json::Value = serde_json::from_str(text.line())?;
+    let tokens = &entry.commit.tokens;
+    let start = usize::try_from(entry.commit.rollout.prompt_length).unwrap_or(usize::MAX).min(tokens.len());
+    value["completion_text"] = tokenizer.decode(&tokens[start..], true).into();
+    Ok(value)
+}
+
+/// Integers of a file may be larger than those of JSON readers; such a one is text.
+fn integer(value: i128) -> serde_json::Value {
+    i64::try_from(value).map_or_else(|_| value.to_string().into(), Into::into)
 }
 
 struct Page<'a> {

@@ -17,6 +17,7 @@ use grail_protocol::ss58;
 use grail_protocol::verify::Verifier;
 use grail_protocol::window::{self, Form, Schema, WindowFile};
 use serde::Deserialize;
+use serde_json::json;
 
 use super::{Outcome, Usage};
 use crate::flags::{Rollouts, SignerFlags};
@@ -64,6 +65,26 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     let stored = window::store(&file.to_text(&Schema::of::<Sat>(), Form::Whole));
     create(&flags.out, &stored)?;
 
+    if flags.json {
+        let told = json!({
+            "file": flags.out,
+            "bytes": stored.len(),
+            "hotkey": ss58::encode(&signer.account()),
+            "network_id": hex::encode(network.network().id()),
+            "window_start": head.block_number,
+            "randomness": hex::encode(assignment.r_w()),
+            "rollouts": file.inferences.len(),
+            "solved": file.inferences.iter().filter(|e| e.commit.rollout.success).count(),
+            "tokens": file.inferences.iter().map(|e| e.commit.rollout.completion_length as u64).sum::<u64>(),
+            "seconds": seconds,
+            "ended": ended.map(|ended| ended.to_string()),
+        });
+        writeln!(out, "{told}")?;
+        return match ended {
+            None => Ok(Outcome::Done),
+            Some(ended) => bail!("the file ends early: {ended}"),
+        };
+    }
     let paint = Paint::stdout();
     let mut row = |label: &str, value: String| writeln!(out, "{} {value}", paint.dim(format!("{label:<12}")));
     let tokens: i128 = file.inferences.iter().map(|e| e.commit.rollout.completion_length).sum();

@@ -18,6 +18,8 @@ use grail_protocol::prove::{self, Moment};
 use grail_protocol::verify::{Claimed, Extent, Selection, Verdict, Verifier, scorer};
 use grail_protocol::window::{self, Form, Schema};
 
+use serde_json::json;
+
 use super::Outcome;
 use crate::flags::Soak;
 use crate::identity;
@@ -47,6 +49,12 @@ pub fn run(flags: &Soak, out: &mut dyn Write) -> Result<Outcome> {
         sum.rollouts += verdict.rollouts.len() as u64;
         if let Some(reason) = verdict.reason {
             line.clear();
+            if flags.json {
+                let round = sum.rounds - 1;
+                let told = json!({"rejected": reason.to_string(), "round": round, "seed": flags.seed});
+                writeln!(out, "{told}")?;
+                return Ok(Outcome::Rejected);
+            }
             writeln!(out, "round {} (seed {}): {}", sum.rounds - 1, flags.seed, round.describe())?;
             writeln!(out, "{}", Paint::stdout().red(format!("rejected an honest file: {reason}")))?;
             return Ok(Outcome::Rejected);
@@ -56,6 +64,12 @@ pub fn run(flags: &Soak, out: &mut dyn Write) -> Result<Outcome> {
     line.clear();
     let seconds = begun.elapsed().as_secs_f64();
     let Sum { rounds, rollouts, tokens } = sum;
+    if flags.json {
+        let told =
+            json!({"tokens": tokens, "rollouts": rollouts, "rounds": rounds, "seconds": seconds, "rejected": null});
+        writeln!(out, "{told}")?;
+        return Ok(Outcome::Done);
+    }
     writeln!(out, "{tokens} tokens of {rollouts} rollouts in {rounds} rounds, {seconds:.0} s: 0 rejections")?;
     Ok(Outcome::Done)
 }

@@ -90,6 +90,9 @@ pub struct Rollouts {
     /// Sequences at once
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..=4096))]
     pub batch: u32,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
     #[command(flatten)]
     pub engine: EngineFlags,
 }
@@ -147,6 +150,9 @@ pub struct Inspect {
     /// Canonical JSON without signatures and free fields: the same for every run over one miner's window
     #[arg(long)]
     pub canonical: bool,
+    /// One JSON object: what the file says of itself, every rollout in short, and the shown one whole
+    #[arg(long, conflicts_with = "canonical")]
+    pub json: bool,
 }
 
 /// `grail soak`.
@@ -167,4 +173,7 @@ pub struct Soak {
     /// Threads at most [default: one per core]
     #[arg(long, value_name = "N", env = "GRAIL_THREADS")]
     pub threads: Option<std::num::NonZeroUsize>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
