@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use grail_chain::StateError;
 use grail_engine::Engine;
 use grail_engine::types::Event as EngineEvent;
 use grail_protocol::assignment::{Assignment, Protocol, WindowHead};
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 
 use super::publish::Publisher;
 use super::{Closed, Journal, Pace, Shift, ShiftEnd, Stage, check_own, closed, stage};
-use crate::subnet::{Ended, Event, Events, OwnBucket, Stop, Subnet, WindowWork, head_of, window_of};
+use crate::subnet::{Ended, Event, Events, OwnBucket, Retry, Stop, Subnet, WindowWork, head_of, window_of};
 
 /// For publications that are under way when a miner is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -213,7 +214,11 @@ impl<'a, E: Environment> Miner<'a, E> {
     /// What everybody knows of a window once it has begun; or why there is nothing to do in it.
     async fn head(&self, window: u64, stop: &Stop) -> Result<std::result::Result<WindowHead, Worked>> {
         let subnet = self.subnet();
-        let left = || subnet.heads.left_until(self.deadline(window));
+        // A chain that is away stands still as far as anybody knows, and so does the window.
+        let left = || match subnet.heads.has_made(self.deadline(window)) {
+            true => Duration::ZERO,
+            false => Duration::MAX,
+        };
         let ended = |what: &str, stopped: bool, error: String| match stopped {
             true => Worked::Stopped,
             false => Worked::Nothing(format!("{what}: {error}")),
@@ -223,13 +228,15 @@ impl<'a, E: Environment> Miner<'a, E> {
             Err(e) => return Ok(Err(ended("chain", matches!(e, Ended::Stopped), e.to_string()))),
         };
         let account = self.publisher.signer.account();
-        match subnet.chain.registration(&block, &account).await {
+        let advise = |error: &StateError| if error.is_transient() { Retry::Later } else { Retry::Never };
+        let registration = || subnet.chain.registration(&block, &account);
+        match subnet.patience.attempt("chain", stop, left, advise, registration).await {
             Ok(Some(_)) => {}
             Ok(None) => {
                 let why = "the hotkey was not registered at the window's first block".to_owned();
                 return Ok(Err(Worked::Nothing(why)));
             }
-            Err(e) => return Ok(Err(Worked::Nothing(format!("chain: {e}")))),
+            Err(e) => return Ok(Err(ended("chain", matches!(e, Ended::Stopped), e.to_string()))),
         }
         match subnet.beacon_of(block.timestamp_ms, stop, left).await {
             Ok(beacon) => Ok(Ok(head_of(&block, beacon))),
@@ -262,19 +269,19 @@ impl<'a, E: Environment> Miner<'a, E> {
         let (begun, before) = (Instant::now(), journal.groups());
         events.tell(Event::WindowBegun { window, groups: before, left_s: left().as_secs_f64() });
         let told = Cell::new(begun);
-        let done = Cell::new(before);
+        let kept = Cell::new(before);
         let mut observer = |event: EngineEvent<'_>| {
             if let EngineEvent::Step(progress) = event
                 && told.get().elapsed() >= TELL_EVERY
             {
                 told.set(Instant::now());
                 let positions_per_s = progress.rows as f64 / begun.elapsed().as_secs_f64();
-                let (groups, rollouts) = (done.get(), progress.total as u64 - progress.finished as u64);
+                let (groups, rollouts) = (kept.get(), progress.total as u64 - progress.finished as u64);
                 events.tell(Event::Working { window, groups, rollouts, positions_per_s });
             }
             std::ops::ControlFlow::Continue(())
         };
-        let shift = Shift { assignment, signer, batch_groups: self.options.batch_groups };
+        let shift = Shift { assignment, signer, batch_groups: self.options.batch_groups, kept: &kept };
         let end =
             shift.work(&mut self.engine, &mut journal, &mut self.pace, &left, &moment, &mut observer)?;
         if stop.is_set() {

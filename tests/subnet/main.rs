@@ -5,7 +5,10 @@
 //! cores, so one network runs at a time. The moments of kills follow from `GRAIL_TEST_SEED`.
 
 mod cheats;
+mod clocks;
 mod honest;
 mod net;
 mod process;
+mod restarts;
+mod trouble;
 mod workshop;

@@ -25,7 +25,7 @@ use crate::process::{Process, eventually};
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Networks share two cores: one at a time.
-fn alone() -> MutexGuard<'static, ()> {
+pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -169,9 +169,14 @@ impl Net {
         self.object(account, &file_key(&ss58::encode(account), window))
     }
 
+    /// Number of the newest block.
+    pub fn best(&self, subnet: &Subnet) -> u64 {
+        runtime().block_on(subnet.chain.best()).expect("the chain").number
+    }
+
     /// First block of the window that is under way.
     pub fn window(&self, subnet: &Subnet) -> u64 {
-        window_of(runtime().block_on(subnet.chain.best()).expect("the chain").number, subnet.window_length())
+        window_of(self.best(subnet), subnet.window_length())
     }
 
     /// Waits for a finalised block.

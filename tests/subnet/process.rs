@@ -81,7 +81,13 @@ pub struct Process {
 
 impl Process {
     pub fn start(home: &Path, args: &[&str]) -> Self {
+        Self::start_with(home, args, &[])
+    }
+
+    /// With these variables in its environment.
+    pub fn start_with(home: &Path, args: &[&str], variables: &[(&str, String)]) -> Self {
         let mut command = grail(home, args);
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary");
         let (stdout, stderr) = (Lines::default(), Lines::default());
         collect(child.stdout.take().expect("a pipe"), &stdout);

@@ -35,6 +35,11 @@ impl Workshop {
         Self { protocol: Box::leak(Box::new(protocol)), engine }
     }
 
+    /// The engine, for a party that has it to itself.
+    pub fn into_engine(self) -> Engine {
+        self.engine
+    }
+
     /// What an honest miner's file of a window has to hold.
     pub fn file(&mut self, head: &WindowHead, signer: &Signer, groups: u64) -> WindowFile {
         let assignment = self.protocol.assignment(head, signer.account());
