@@ -15,7 +15,7 @@ use grail_protocol::window_root::WindowRoot;
 use grail_store::{Body, Error as StoreError};
 
 use super::journal::{Closed, Stage, set_stage};
-use crate::subnet::{Ended, Event, Events, OwnBucket, Retry, Stop, Subnet, file_key};
+use crate::subnet::{Ended, Event, Events, OwnBucket, Retry, Stop, Stopper, Subnet, file_key};
 
 /// Publishes the windows of one hotkey.
 #[derive(Clone)]
@@ -103,44 +103,68 @@ impl Publisher {
         self.events.tell(event);
     }
 
+    /// Whether both are where they have to be; not, if told to stop before the root was on its way.
     async fn steps(&self, folder: &Path, closed: &Closed, stop: &Stop) -> Result<bool> {
-        let (root, length) = (closed.root, self.subnet.window_length());
-        let last_block = root.window_start + length - 1;
-        let left = || self.subnet.heads.left_until(last_block);
-        match self.rooted(&root, last_block).await {
-            Ok(true) => {}
-            // Whatever it was, the attempts meet it again and say so.
-            Ok(false) | Err(_) => {
-                let put = || self.put_root(&root, last_block);
-                let advise = RootError::advise;
-                match self.subnet.patience.attempt("root", stop, left, advise, put).await {
-                    Ok(()) => {}
-                    Err(Ended::Stopped) => return Ok(false),
-                    // The last look decides: it may have come in with an answer that was lost.
-                    Err(_) if self.rooted(&root, last_block).await.unwrap_or(false) => {}
-                    Err(error) => return Err(anyhow::anyhow!("{error}")).context("its root is not on chain"),
-                }
-            }
+        let root = closed.root;
+        let last_block = root.window_start + self.subnet.window_length() - 1;
+        let failed = match self.root(&root, last_block, stop).await {
+            Ok(()) => None,
+            Err(error) => Some(error),
+        };
+        // It may have come in with an answer that was lost, and whoever has a root has to have a file.
+        if failed.is_some() && !self.is_rooted(&root, last_block, stop).await {
+            return match failed {
+                Some(error) if !stop.is_set() => Err(anyhow::anyhow!("{error}")).context("its root is not on chain"),
+                _ => Ok(false),
+            };
         }
         set_stage(folder, Stage::Rooted)?;
-        let key = file_key(&ss58::encode(&self.signer.account()), root.window_start);
+        self.upload(closed).await?;
+        set_stage(folder, Stage::Published)?;
+        Ok(true)
+    }
+
+    /// Puts the root on chain. No attempt is cut by a stop: a root that is sent comes in, whoever waits for it.
+    async fn root(&self, root: &WindowRoot, last_block: u64, stop: &Stop) -> Result<(), Ended<RootError>> {
+        let left = || match stop.is_set() || self.subnet.heads.has_made(last_block) {
+            true => Duration::ZERO,
+            false => Duration::MAX,
+        };
+        let (_stopper, never) = Stopper::new();
+        let put = || self.put_root(root, last_block);
+        self.subnet.patience.attempt("root", &never, left, RootError::advise, put).await
+    }
+
+    /// Whether a root is on chain, asked until the chain says so; not, if told to stop before it does.
+    async fn is_rooted(&self, root: &WindowRoot, last_block: u64, stop: &Stop) -> bool {
+        if stop.is_set() {
+            return self.rooted(root, last_block).await.unwrap_or(false);
+        }
+        let look = || self.rooted(root, last_block);
+        let asked = self.subnet.patience.attempt("root", stop, || Duration::MAX, RootError::advise, look).await;
+        asked.unwrap_or(false)
+    }
+
+    /// Puts the file into the bucket. A stop does not end it: its root is on chain.
+    async fn upload(&self, closed: &Closed) -> Result<()> {
+        let window = closed.root.window_start;
+        let key = file_key(&ss58::encode(&self.signer.account()), window);
         let put = || self.bucket.store.put(&key, Body::File(closed.path.clone()));
         let advise = |error: &StoreError| match error {
-            StoreError::Config(_) | StoreError::File { .. } | StoreError::ClockSkew { .. } => Retry::Never,
-            // Even a refusal may be a bucket that is being made.
+            StoreError::Config(_) | StoreError::File { .. } => Retry::Never,
+            // Even a refusal may be a bucket that is being made, and a clock may be set right.
             _ => Retry::Later,
         };
         // Nobody takes it when the window after it is over.
-        let left = || self.subnet.heads.left_until(root.window_start + 2 * length);
-        match self.subnet.patience.attempt("bucket", stop, left, advise, put).await {
-            Ok(()) => {}
-            Err(Ended::Stopped) => return Ok(false),
+        let too_late = window + 2 * self.subnet.window_length();
+        let left = || if self.subnet.heads.has_made(too_late) { Duration::ZERO } else { Duration::MAX };
+        let (_stopper, never) = Stopper::new();
+        match self.subnet.patience.attempt("bucket", &never, left, advise, put).await {
+            Ok(()) => Ok(()),
             Err(error) => {
-                return Err(anyhow::anyhow!("{error}")).context("its root is on chain, its file is not in the bucket");
+                Err(anyhow::anyhow!("{error}")).context("its root is on chain, its file is not in the bucket")
             }
         }
-        set_stage(folder, Stage::Published)?;
-        Ok(true)
     }
 
     /// Whether a root is what the window ends with, as far as the window has come.

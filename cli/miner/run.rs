@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use grail_chain::StateError;
 use grail_engine::Engine;
 use grail_engine::types::Event as EngineEvent;
 use grail_protocol::assignment::{Assignment, Protocol, WindowHead};
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 
 use super::publish::Publisher;
 use super::{Closed, Journal, Pace, Shift, ShiftEnd, Stage, check_own, closed, stage};
-use crate::subnet::{Ended, Event, Events, HeadError, OwnBucket, Stop, Subnet, WindowWork, head_of, window_of};
+use crate::subnet::{Ended, Event, Events, HeadError, OwnBucket, Retry, Stop, Subnet, WindowWork, head_of, window_of};
 
 /// For publications that are under way when a miner is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
@@ -218,15 +219,23 @@ impl<'a, E: Environment> Miner<'a, E> {
     /// What everybody knows of a window once it has begun; or why there is nothing to do in it.
     async fn head(&self, window: u64, stop: &Stop) -> std::result::Result<WindowHead, Worked> {
         let subnet = self.subnet();
-        let left = || subnet.heads.left_until(self.deadline(window));
+        // A chain that is away stands still as far as anybody knows, and so does the window.
+        let left = || match subnet.heads.has_made(self.deadline(window)) {
+            true => Duration::ZERO,
+            false => Duration::MAX,
+        };
         let ended = |error: Ended<HeadError>| match error {
             Ended::Stopped => Worked::Stopped,
             error => Worked::Nothing(error.to_string()),
         };
         let block = subnet.block(window, stop, left).await.map_err(ended)?;
-        match subnet.chain.registration(&block, &self.publisher.signer.account()).await {
+        let account = self.publisher.signer.account();
+        let advise = |error: &StateError| if error.is_transient() { Retry::Later } else { Retry::Never };
+        let registration = || subnet.chain.registration(&block, &account);
+        match subnet.patience.attempt("chain", stop, left, advise, registration).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(Worked::NotOurs),
+            Err(Ended::Stopped) => return Err(Worked::Stopped),
             Err(error) => return Err(Worked::Nothing(format!("chain: {error}"))),
         }
         let beacon = subnet.beacon_of(block.timestamp_ms, stop, left).await.map_err(ended)?;
@@ -258,19 +267,19 @@ impl<'a, E: Environment> Miner<'a, E> {
         let (begun, before) = (Instant::now(), journal.groups());
         events.tell(Event::WindowBegun { window, groups: before, left_s: left().as_secs_f64() });
         let told = Cell::new(begun);
-        let done = Cell::new(before);
+        let kept = Cell::new(before);
         let mut observer = |event: EngineEvent<'_>| {
             if let EngineEvent::Step(progress) = event
                 && told.get().elapsed() >= TELL_EVERY
             {
                 told.set(Instant::now());
                 let positions_per_s = progress.rows as f64 / begun.elapsed().as_secs_f64();
-                let (groups, rollouts) = (done.get(), progress.total as u64 - progress.finished as u64);
+                let (groups, rollouts) = (kept.get(), progress.total as u64 - progress.finished as u64);
                 events.tell(Event::Working { window, groups, rollouts, positions_per_s });
             }
             std::ops::ControlFlow::Continue(())
         };
-        let shift = Shift { assignment, signer, batch_groups: self.options.batch_groups };
+        let shift = Shift { assignment, signer, batch_groups: self.options.batch_groups, kept: &kept };
         let end = shift.work(&mut self.engine, &mut journal, &mut self.pace, &left, &moment, &mut observer)?;
         if stop.is_set() {
             return Ok(Some(Worked::Stopped));

@@ -1,5 +1,6 @@
 //! One window's work: groups until the time is up or the file is full, each on disk before the next batch begins.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -41,6 +42,8 @@ pub struct Shift<'a, E: Environment> {
     pub signer: &'a Signer,
     /// Most groups of one call of the engine.
     pub batch_groups: u64,
+    /// Groups on disk, for whoever watches.
+    pub kept: &'a Cell<u64>,
 }
 
 impl<E: Environment> Shift<'_, E> {
@@ -79,6 +82,7 @@ impl<E: Environment> Shift<'_, E> {
             let proven = prove::answer(self.assignment, engine, problems, self.signer, moment(), &mut watch)?;
             for group in proven.entries.chunks(size) {
                 journal.push(&GroupText::new(group, &Schema::of::<E>()))?;
+                self.kept.set(journal.groups());
             }
             match proven.ended {
                 None => pace.learn(groups, begun.elapsed()),
@@ -134,7 +138,6 @@ mod tests {
     use grail_engine::types::unobserved;
     use grail_protocol::assignment::Protocol;
     use grail_protocol::window::{Form, read_stored};
-    use std::cell::Cell;
     use std::path::Path;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -172,10 +175,12 @@ mod tests {
             let assignment = protocol.assignment(&head, signer.account());
             let empty = prove::window_file(self.network.network(), &head, &signer.account(), Vec::new(), 3.0);
             let mut journal = Journal::open(folder, &empty, 2).unwrap();
-            let shift = Shift { assignment: &assignment, signer: &signer, batch_groups: 2 };
+            let kept = Cell::new(journal.groups());
+            let shift = Shift { assignment: &assignment, signer: &signer, batch_groups: 2, kept: &kept };
             let mut pace = Pace::default();
             let end = shift.work(&mut self.engine, &mut journal, &mut pace, left, &moment, &mut unobserved).unwrap();
             let groups = journal.groups();
+            assert_eq!(kept.get(), groups);
             if !close {
                 return (end, groups, None);
             }

@@ -11,8 +11,10 @@ use tokio::sync::watch;
 
 use super::Stop;
 
-/// Blocks that the block time is averaged over.
-const AVERAGED: usize = 16;
+/// Blocks that the block time is measured by.
+const MEASURED: usize = 16;
+/// Fewer intervals than this tell too little.
+const FEWEST_INTERVALS: usize = 3;
 
 /// A finalised block, when it was heard of, and what follows for those to come.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +70,13 @@ impl Heads {
         }
     }
 
+    /// Whether the chain has made a block of this number for certain. One that is away may not have: when it is back,
+    /// it goes on where it was.
+    #[must_use]
+    pub fn has_made(&self, number: u64) -> bool {
+        self.latest().is_some_and(|seen| seen.block.number >= number)
+    }
+
     /// Time until the chain makes a block of this number, as far as can be told; zero before anything was heard.
     #[must_use]
     pub fn left_until(&self, number: u64) -> Duration {
@@ -89,7 +98,7 @@ async fn follow(chain: Chain, sender: watch::Sender<Option<Seen>>) {
                 let seen = Seen { block, at: Instant::now(), lag, block_time: times.learn(&block) };
                 sender.send_replace(Some(seen));
                 // Once in a while: it costs a request, and changes seldom.
-                if block.number % AVERAGED as u64 == 0 || times.count() == 1 {
+                if block.number % MEASURED as u64 == 0 || times.count() == 1 {
                     match chain.best().await {
                         Ok(best) => lag = best.number.saturating_sub(block.number),
                         Err(error) => tracing::debug!(%error, "the best block"),
@@ -123,13 +132,18 @@ impl Times {
 
     fn learn(&mut self, block: &Block) -> Duration {
         self.last.push_back((block.number, block.timestamp_ms));
-        if self.last.len() > AVERAGED {
+        if self.last.len() > MEASURED {
             self.last.pop_front();
         }
-        let (first, last) = (self.last[0], (block.number, block.timestamp_ms));
-        let (blocks, ms) = (last.0.saturating_sub(first.0), last.1.saturating_sub(first.1));
-        // Two blocks tell too little.
-        if blocks < 4 || ms == 0 { self.configured } else { Duration::from_millis(ms) / blocks.min(1 << 20) as u32 }
+        let pairs = self.last.iter().zip(self.last.iter().skip(1));
+        let interval = |(a, b): (&(u64, u64), &(u64, u64))| b.1.saturating_sub(a.1) / b.0.saturating_sub(a.0).max(1);
+        let mut intervals: Vec<u64> = pairs.map(interval).collect();
+        intervals.sort_unstable();
+        // The one in the middle: a chain that was away, or whose clock was set, is as fast as before.
+        match intervals.get(intervals.len().saturating_sub(1) / 2) {
+            Some(&ms) if intervals.len() >= FEWEST_INTERVALS && ms > 0 => Duration::from_millis(ms),
+            _ => self.configured,
+        }
     }
 }
 
@@ -161,6 +175,17 @@ mod tests {
         assert_eq!(times.learn(&block(8, 2000)), Duration::from_secs(12));
         let learnt: Vec<Duration> = (9..60).map(|n| times.learn(&block(n, 1000 + (n - 7) * 500))).collect();
         assert_eq!(learnt.last(), Some(&Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn a_chain_that_was_away_or_whose_clock_was_set_is_as_fast_as_before() {
+        let hour = 3_600_000;
+        for jump in [30_000, hour, -hour] {
+            let mut times = Times::new(Duration::from_secs(12));
+            let time = |n: u64| 10 * hour + n as i64 * 500 + if n > 20 { jump } else { 0 };
+            let learnt: Vec<Duration> = (0..60).map(|n| times.learn(&block(n, time(n) as u64))).collect();
+            assert!(learnt[4..].iter().all(|&learnt| learnt == Duration::from_millis(500)), "{jump}: {learnt:?}");
+        }
     }
 
     proptest! {

@@ -197,7 +197,8 @@ async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Descript
     Err(refused)
 }
 
-fn is_in_use(error: &anyhow::Error) -> bool {
+/// Whether an error means that another process has the network's folder.
+pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.to_string().contains("already open"))
 }
 

@@ -6,6 +6,7 @@
 mod settings;
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use anyhow::{Context, Result};
 use grail_beacon::{Clock, LocalBeacon};
 use grail_localnet::beacon::BeaconServer;
 use grail_localnet::bucket::{Access, BucketServer};
-use grail_localnet::chain::{self, ChainConfig, ChainServer, GenesisConfig, GenesisNeuron, SystemClock};
+use grail_localnet::chain::{self, ChainConfig, ChainServer, GenesisConfig, GenesisNeuron};
 use grail_protocol::AccountId;
 use grail_protocol::encoding::sha256;
 use grail_protocol::signature::Signer;
@@ -48,6 +49,15 @@ pub struct LocalNet {
     network: NetworkFile,
 }
 
+/// The clock that blocks are made by.
+struct BlockClock(Clock);
+
+impl chain::Clock for BlockClock {
+    fn now_ms(&self) -> u64 {
+        self.0.now_ms()
+    }
+}
+
 /// A development key by its name.
 ///
 /// # Panics
@@ -66,18 +76,31 @@ impl LocalNet {
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(options: &LocalOptions) -> Result<Self> {
+        Self::start_by(options, Clock::system()).await
+    }
+
+    /// The same by a clock that may be set at any time.
+    ///
+    /// # Errors
+    /// As [`LocalNet::start`].
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub async fn start_by(options: &LocalOptions, clock: Clock) -> Result<Self> {
         let folder = &options.folder;
         fs::create_dir_all(folder).with_context(|| format!("{}", folder.display()))?;
         let kept = Kept::of(options)?;
         let block_time = Duration::from_millis(kept.block_time_ms);
+        // One for both: rounds of the beacon follow from times of blocks.
+        let clock = Clock::steady_over(clock);
         let config = ChainConfig {
             genesis: genesis(&kept),
             block_time: Some(block_time),
             finality_lag: 0,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(BlockClock(clock.clone())),
         };
-        let node = chain::Chain::open(config, Some(&folder.join("chain")))
-            .with_context(|| format!("--data {}: chain", folder.display()))?;
+        let node =
+            chain::Chain::open(config, Some(&folder.join("chain"))).map_err(|error| in_use(folder, error.into()))?;
         let beacon = LocalBeacon::from_seed(
             &sha256(&[b"beacon".as_slice(), &kept.secret].concat()),
             kept.genesis_time,
@@ -87,14 +110,16 @@ impl LocalNet {
 
         let Ports { chain, beacon: beacon_port, bucket } = options.ports;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, chain));
-        let bucket = BucketServer::start(bucket, &folder.join("bucket")).await?;
-        let beacon = BeaconServer::start(beacon_port, beacon, Clock::system());
-        let beacon = beacon.await.with_context(|| format!("beacon port {beacon_port}"))?;
+        let bucket = BucketServer::start(bucket, &folder.join("bucket")).await;
+        let bucket = bucket.map_err(|error| port_taken("--bucket-port", error.into()))?;
+        let beacon = BeaconServer::start(beacon_port, beacon, clock);
+        let beacon = beacon.await.with_context(|| format!("beacon port {beacon_port}"));
+        let beacon = beacon.map_err(|error| port_taken("--beacon-port", error))?;
         let bucket = Arc::new(bucket);
         grant(&bucket, &kept.secret, &node.hotkeys());
         let granter = tokio::spawn(grant_new(Arc::clone(&bucket), kept.secret, node.clone()));
         // Last: whoever finds the chain finds the rest.
-        let chain = node.serve(address).await?;
+        let chain = node.serve(address).await.map_err(|error| port_taken("--chain-port", error.into()))?;
         let description = Description {
             chain: chain.url(),
             beacon: beacon.url(),
@@ -129,6 +154,26 @@ impl LocalNet {
         if let Ok(bucket) = Arc::try_unwrap(self.bucket) {
             bucket.shutdown().await;
         }
+    }
+}
+
+/// A port that another process has is told with the flag that takes another.
+fn port_taken(flag: &str, error: anyhow::Error) -> anyhow::Error {
+    let of = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
+    match error.chain().any(|cause| of(cause) == Some(io::ErrorKind::AddrInUse)) {
+        true => error.context(format!("{flag}: another program has this port; {flag} 0 takes any that is free")),
+        false => error.context(flag.to_owned()),
+    }
+}
+
+/// A folder whose chain another process has open is told as what it means.
+fn in_use(folder: &Path, error: anyhow::Error) -> anyhow::Error {
+    let folder = folder.display();
+    match super::join::is_in_use(&error) {
+        true => error.context(format!(
+            "{folder}: another process serves this network; mine and validate join it, another network needs another --data folder"
+        )),
+        false => error.context(format!("{folder}: chain")),
     }
 }
 

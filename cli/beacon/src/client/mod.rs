@@ -51,7 +51,7 @@ impl Default for Settings {
             request_timeout: Duration::from_millis(3500),
             max_answer_bytes: 64 << 10,
             random_start: true,
-            clock: Clock::system(),
+            clock: Clock::steady(),
         }
     }
 }

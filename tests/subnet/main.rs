@@ -1,0 +1,14 @@
+//! The running subnet, driven through the real binary over real protocols: miners, a validator and a network that
+//! fail, lie, are killed and come back.
+//!
+//! Nothing here waits for time to pass; everything waits for something to be seen, with patience. Tests share two
+//! cores, so one network runs at a time. The moments of kills follow from `GRAIL_TEST_SEED`.
+
+mod cheats;
+mod clocks;
+mod honest;
+mod net;
+mod process;
+mod restarts;
+mod trouble;
+mod workshop;
