@@ -107,10 +107,7 @@ impl Publisher {
     async fn steps(&self, folder: &Path, closed: &Closed, stop: &Stop) -> Result<bool> {
         let root = closed.root;
         let last_block = root.window_start + self.subnet.window_length() - 1;
-        let failed = match self.root(&root, last_block, stop).await {
-            Ok(()) => None,
-            Err(error) => Some(error),
-        };
+        let failed = self.root(&root, last_block, stop).await.err();
         // It may have come in with an answer that was lost, and whoever has a root has to have a file.
         if failed.is_some() && !self.is_rooted(&root, last_block, stop).await {
             return match failed {
