@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use futures::StreamExt;
-use futures::stream::FuturesUnordered;
 use grail_chain::{Neuron, Wait};
 use grail_engine::Engine;
 use grail_protocol::assignment::{Protocol, WindowHead};
@@ -21,7 +19,7 @@ use grail_protocol::window::GroupText;
 use grail_protocol::{AccountId, Hash};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, watch};
-use tokio::task::{block_in_place, spawn_blocking};
+use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
 use super::fetch::{Fetched, Fetcher};
 use super::judge::{Finding, Judge};
@@ -201,7 +199,7 @@ impl<'a, E: Environment> Validator<'a, E> {
         let miners: Vec<Miner> = due.miners.iter().filter(is_judged).copied().collect();
         let folder = self.options.folder.join("fetched").join(window.to_string());
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        let fetcher = Fetcher {
+        let fetcher = Arc::new(Fetcher {
             subnet: self.subnet.clone(),
             own: self.bucket.clone(),
             folder: folder.clone(),
@@ -209,17 +207,19 @@ impl<'a, E: Environment> Validator<'a, E> {
             window,
             stop: stop.clone(),
             probed: OnceCell::new(),
-        };
-        let fetch = |miner: Miner| {
-            let (fetcher, committed) = (&fetcher, committed.get(&miner.hotkey));
-            async move { (miner, fetcher.fetch(&miner.hotkey, committed).await) }
-        };
-        let mut fetched: FuturesUnordered<_> = miners.into_iter().map(fetch).collect();
+        });
+        // Tasks of their own: a download must not stand still while another file is judged.
+        let mut fetching = JoinSet::new();
+        for miner in miners {
+            let (fetcher, committed) = (Arc::clone(&fetcher), committed.get(&miner.hotkey).cloned());
+            fetching.spawn(async move { (miner, fetcher.fetch(&miner.hotkey, committed.as_ref()).await) });
+        }
         let verifier = Verifier::new(self.protocol);
         let judge = Judge { verifier: &verifier, head: &due.head, c_w: &due.c_w, lowered_to: self.load.lowered_to() };
         let (mut records, mut valid) = (BTreeMap::new(), BTreeMap::new());
         let mut working = Duration::ZERO;
-        while let Some((miner, fetched)) = fetched.next().await {
+        while let Some(fetched) = fetching.join_next().await {
+            let (miner, fetched) = fetched.context("a task that fetches a file")?;
             let since = Instant::now();
             let finding = block_in_place(|| finding(&judge, fetched, &miner.hotkey, &mut self.engine, stop));
             working += since.elapsed();
@@ -238,7 +238,6 @@ impl<'a, E: Environment> Validator<'a, E> {
             records.insert(miner.hotkey, record.sign(&self.signer)?);
             valid.insert(miner.uid, finding.valid);
         }
-        drop(fetched);
         let valid: Vec<GroupText> = valid.into_values().flatten().collect();
         if !valid.is_empty() {
             let size = self.protocol.network().parameters().rollouts_per_problem as usize;

@@ -64,6 +64,7 @@ fn options(folder: &std::path::Path) -> LocalOptions {
         },
         model: ModelIdentity { name: "sat-tiny".to_owned(), digest, eos_ids: vec![661] },
         validators: Vec::new(),
+        miners: Vec::new(),
     }
 }
 
