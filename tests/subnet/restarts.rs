@@ -133,6 +133,19 @@ impl Stage {
         self.outages.extend(victims.iter().map(|&who| Outage { who, from_ms, to_ms }));
     }
 
+    /// Keeps a miner away for the whole of the window after this one.
+    fn miss(&mut self, who: usize) {
+        let from_ms = now_ms();
+        self.kills[who] += 1;
+        let mut party = self.parties.remove(&who).expect("a party that runs");
+        party.kill();
+        self.events.entry(who).or_default().extend(party.events());
+        let subnet = self.net.subnet();
+        self.net.reach(&subnet, self.net.window(&subnet) + 2 * WINDOW);
+        self.begin(who);
+        self.outages.push(Outage { who, from_ms, to_ms: now_ms() });
+    }
+
     fn end(&mut self) {
         for (who, mut party) in std::mem::take(&mut self.parties) {
             party.kill();
@@ -171,11 +184,19 @@ fn kills_at_any_moment_lose_nothing_that_was_rooted_and_punish_no_honest_miner()
     let first = validator.event("a judged window", PATIENCE, |e| e["event"] == "window_judged");
     let first = first["window"].as_u64().expect("a block") + WINDOW;
     let last = first + WINDOWS * WINDOW;
+    let mut may_miss = Some(MINERS[1]);
     loop {
         std::thread::sleep(random.ms(500, 4000));
         let subnet = stage.net.subnet();
-        if stage.net.window(&subnet) >= last {
+        let window = stage.net.window(&subnet);
+        if window >= last {
             break;
+        }
+        if window > first + 2 * WINDOW
+            && let Some(who) = may_miss.take()
+        {
+            stage.miss(who);
+            continue;
         }
         stage.strike(&victims(&mut random), random.ms(0, 1500));
     }
@@ -234,6 +255,7 @@ fn compare(stage: &Stage, first: u64, last: u64) {
     judged_once(stage);
     println!("{valid} valid, {missed} missed; {files} files with {groups} groups");
     assert!(valid >= WINDOWS && groups > files, "too little was mined to tell anything");
+    assert!(missed > 0, "a window that a miner was away for counted all the same");
     assert!(stage.kills.iter().all(|&kills| kills > 0), "somebody was never killed");
 }
 

@@ -221,12 +221,12 @@ fn a_network_is_served_once_and_keeps_its_sizes() {
 
 #[test]
 fn ctrl_c_in_a_window_publishes_nothing_and_the_next_start_goes_on() {
-    let sizes = ["--block-time", "500ms", "--window-length", "60", "--max-groups", "24", "--rollouts-per-problem", "2"];
+    let sizes = ["--block-time", "500ms", "--window-length", "32", "--max-groups", "12", "--rollouts-per-problem", "2"];
     let net = Net::start(&sizes);
     let (who, subnet) = (account(MINER), net.subnet());
     // The first window that begins with it: all of it is left.
     net.settle(&subnet, &development_key(MINER));
-    net.reach(&subnet, 60);
+    net.reach(&subnet, 32);
     let mut miner = net.party("mine", &["--batch", "1"]);
     let window = begun(&mut miner);
     let some = || (groups_on_disk(&net, &who, window) >= 2).then_some(());
@@ -236,7 +236,7 @@ fn ctrl_c_in_a_window_publishes_nothing_and_the_next_start_goes_on() {
     assert_eq!(miner.wait(PATIENCE).code(), Some(0), "{}", miner.story());
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     let before = groups_on_disk(&net, &who, window) as u64;
-    assert!((2..24).contains(&before), "{before} groups: nothing was interrupted");
+    assert!((2..12).contains(&before), "{before} groups: nothing was interrupted");
     for name in ["window_closed", "window_published", "window_missed"] {
         assert!(miner.all(name).iter().all(|e| e["window"] != window), "{}", miner.story());
     }
@@ -253,7 +253,7 @@ fn ctrl_c_in_a_window_publishes_nothing_and_the_next_start_goes_on() {
     // Progress tells what is on disk.
     assert!(miner.all("working").iter().any(|e| e["groups"].as_u64() > Some(before)), "{}", miner.story());
     let stored = net.file(&who, window).expect("its file");
-    let committed = net.commitment(&subnet, window + 59, &who).expect("a commitment");
+    let committed = net.commitment(&subnet, window + 31, &who).expect("a commitment");
     assert_eq!(committed.raw(1), Some(&WindowRoot::of_file(window, &stored).to_bytes()[..]));
     let mut workshop = Workshop::open(&net.network());
     let file = workshop.read(&stored);
