@@ -73,9 +73,11 @@ impl Story {
                 told.missed.push(format!("{}, window {window}: {why}", self.actors[actor].name));
             }
             Event::Judged(judged) => {
+                if let Some(i) = self.actors.iter().position(|actor| actor.account == judged.hotkey) {
+                    told.uids.insert(i, judged.uid);
+                }
                 // The validator itself has nothing to judge.
                 let Some(miner) = self.miner(&judged.hotkey) else { return };
-                told.uids.insert(miner, judged.uid);
                 told.judged.insert((miner, judged.window), judged.clone());
             }
             _ => {}
