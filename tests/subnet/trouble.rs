@@ -58,6 +58,7 @@ fn a_network_that_goes_away_in_a_window_costs_no_window() {
     let committed = net.commitment(&subnet, window + WINDOW - 1, &who).expect("a commitment");
     assert_eq!(committed.raw(1), Some(&WindowRoot::of_file(window, &file).to_bytes()[..]));
     assert!(closed["groups"].as_u64() > Some(0));
+    assert!(miner.told().contains("the chain is away; waiting"), "{}", miner.story());
     // And it goes on with the window after that.
     miner.event("another window", PATIENCE, |e| e["event"] == "window_begun" && e["window"].as_u64() > Some(window));
 }
