@@ -6,12 +6,12 @@ use grail_protocol::assignment::Protocol;
 use grail_protocol::ss58;
 
 use super::Outcome;
-use super::subnet::{Model, printer, runtime, signer};
+use super::subnet::{Model, joined, printer, runtime, signer};
 use crate::flags::Mine;
 use crate::miner::{Miner, MinerOptions, folder};
 use crate::sat::Sat;
+use crate::subnet::Stop;
 use crate::subnet::local::MINER;
-use crate::subnet::{Stop, join};
 
 pub fn run(flags: &Mine) -> Result<Outcome> {
     let model = Model::open(&flags.model)?;
@@ -19,13 +19,11 @@ pub fn run(flags: &Mine) -> Result<Outcome> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let stop = Stop::on_signal().context("signals")?;
-        let joined = tokio::select! {
-            joined = join(&flags.subnet, &model.identity, &signer) => joined?,
-            () = stop.wait() => return Ok(Outcome::Done),
+        let Some(joined) = joined(&flags.subnet, &model.identity, &signer, &stop).await? else {
+            return Ok(Outcome::Done);
         };
         let network = joined.subnet.network.network().clone();
         let address = ss58::encode(&signer.account());
-        tracing::info!(hotkey = address, network = hex::encode(network.id()), "mining");
         let protocol = Protocol::new(&network, &Sat, &model.tokenizer, model.checkpoint.config())?;
         let options = MinerOptions {
             folder: folder(&joined.data, network.id(), &address),

@@ -12,21 +12,20 @@ use grail_engine::{Engine, EngineOptions};
 use grail_protocol::assignment::{Protocol, WindowHead};
 use grail_protocol::params::Network;
 use grail_protocol::prove::{self, Moment};
-use grail_protocol::signature::Signer;
 use grail_protocol::ss58;
 use grail_protocol::verify::Verifier;
 use grail_protocol::window::{self, Form, Schema, WindowFile};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::subnet::named_signer;
 use super::{Outcome, Usage};
-use crate::flags::{Rollouts, SignerFlags};
+use crate::flags::Rollouts;
 use crate::miner::check_own;
 use crate::network::NetworkFile;
 use crate::offline::{Setting, head_of, made_head, open, public_signer};
 use crate::sat::Sat;
 use crate::terminal::{Paint, StatusLine, size};
-use crate::wallet;
 
 pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     // Hours of work must not end at a file that cannot be written.
@@ -45,7 +44,7 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     if let Some(path) = &flags.write_network {
         network.write(path)?;
     }
-    let signer = signer(&flags.signer)?;
+    let signer = named_signer(&flags.signer)?.unwrap_or_else(public_signer);
     let is_public = signer.account() == public_signer().account();
     let assignment = protocol.assignment(&head, signer.account());
     let options = EngineOptions { max_batch: flags.batch as usize, ..flags.engine.options() };
@@ -102,14 +101,6 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
         None => Ok(Outcome::Done),
         // The groups before it are published; that is the rule of the format, but not what was asked for.
         Some(ended) => bail!("the file ends early: {ended}"),
-    }
-}
-
-fn signer(flags: &SignerFlags) -> Result<Signer> {
-    match (&flags.uri, flags.wallet()) {
-        (Some(uri), _) => Ok(wallet::uri::parse(uri).map_err(|e| Usage(format!("--uri: {e}")))?.into_signer()),
-        (None, Some(place)) => Ok(wallet::signer(&place)?),
-        (None, None) => Ok(public_signer()),
     }
 }
 

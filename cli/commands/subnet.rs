@@ -14,7 +14,7 @@ use super::Usage;
 use crate::flags::{ModelFlag, NetworkName, SignerFlags, SubnetFlags};
 use crate::load;
 use crate::subnet::local::development_key;
-use crate::subnet::{Event, Events, ModelIdentity};
+use crate::subnet::{Event, Events, Joined, ModelIdentity, Stop, join};
 use crate::terminal::{Paint, StatusLine, size};
 use crate::wallet;
 
@@ -53,19 +53,51 @@ impl Model {
     }
 }
 
+/// The key that was named, if one was.
+///
+/// # Errors
+/// A key that cannot be opened.
+pub fn named_signer(flags: &SignerFlags) -> Result<Option<Signer>> {
+    match (&flags.uri, flags.wallet()) {
+        (Some(uri), _) => {
+            let key = wallet::uri::parse(uri).map_err(|e| Usage(format!("--uri: {e}")))?;
+            Ok(Some(key.into_signer()))
+        }
+        (None, Some(place)) => Ok(Some(wallet::signer(&place)?)),
+        (None, None) => Ok(None),
+    }
+}
+
 /// The key that signs: the one that was named, or on the local network a development key.
 ///
 /// # Errors
 /// A key that cannot be opened, and none on another network.
 pub fn signer(flags: &SignerFlags, subnet: &SubnetFlags, development: &str) -> Result<Signer> {
-    match (&flags.uri, flags.wallet()) {
-        (Some(uri), _) => Ok(wallet::uri::parse(uri).map_err(|e| Usage(format!("--uri: {e}")))?.into_signer()),
-        (None, Some(place)) => Ok(wallet::signer(&place)?),
-        (None, None) if subnet.network == NetworkName::Local && subnet.chain_endpoint.is_empty() => {
-            Ok(development_key(development))
-        }
-        (None, None) => Err(Usage("--hotkey: needed on every network but local".into()).into()),
+    let is_local = subnet.network == NetworkName::Local && subnet.chain_endpoint.is_empty();
+    match named_signer(flags)? {
+        Some(signer) => Ok(signer),
+        None if is_local => Ok(development_key(development)),
+        None => Err(Usage("--hotkey: needed on every network but local".into()).into()),
     }
+}
+
+/// Joins a network; none if told to stop before that.
+///
+/// # Errors
+/// As [`join`].
+pub async fn joined(
+    flags: &SubnetFlags,
+    model: &ModelIdentity,
+    signer: &Signer,
+    stop: &Stop,
+) -> Result<Option<Joined>> {
+    let joined = tokio::select! {
+        joined = join(flags, model, signer) => joined?,
+        () = stop.wait() => return Ok(None),
+    };
+    let (hotkey, id) = (ss58::encode(&signer.account()), hex::encode(joined.subnet.network.network().id()));
+    tracing::info!(hotkey, network = id, "joined");
+    Ok(Some(joined))
 }
 
 /// Tells events to standard output: a line for a person, or a JSON object a line.

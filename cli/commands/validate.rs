@@ -5,12 +5,12 @@ use grail_engine::Engine;
 use grail_protocol::assignment::Protocol;
 use grail_protocol::ss58;
 
-use super::subnet::{Model, printer, runtime, signer};
+use super::subnet::{Model, joined, printer, runtime, signer};
 use super::{Outcome, Usage};
 use crate::flags::{NetworkName, Policy, Validate};
 use crate::sat::Sat;
+use crate::subnet::Stop;
 use crate::subnet::local::VALIDATOR;
-use crate::subnet::{Stop, join};
 use crate::validator::{Validator, ValidatorOptions, Weighing, folder};
 
 /// Blocks between weights on real networks (PROTOCOL 10).
@@ -28,14 +28,12 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let stop = Stop::on_signal().context("signals")?;
-        let joined = tokio::select! {
-            joined = join(&flags.subnet, &model.identity, &signer) => joined?,
-            () = stop.wait() => return Ok(Outcome::Done),
+        let Some(joined) = joined(&flags.subnet, &model.identity, &signer, &stop).await? else {
+            return Ok(Outcome::Done);
         };
         let network = joined.subnet.network.network().clone();
         let parameters = network.parameters();
         let address = ss58::encode(&signer.account());
-        tracing::info!(hotkey = address, network = hex::encode(network.id()), "validating");
         let protocol = Protocol::new(&network, &Sat, &model.tokenizer, model.checkpoint.config())?;
         let local = flags.subnet.network == NetworkName::Local;
         let usual = if local { parameters.window_length } else { WEIGHTS_INTERVAL };

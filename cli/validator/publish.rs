@@ -50,6 +50,22 @@ impl Shelf {
         };
         write().with_context(|| path.display().to_string())
     }
+
+    /// Forgets all windows before one.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn forget_before(&self, window: u64) -> Result<()> {
+        let context = || self.folder.display().to_string();
+        for entry in fs::read_dir(&self.folder).with_context(context)? {
+            let path = entry.with_context(context)?.path();
+            let of = path.file_name().and_then(|name| name.to_str()?.split('.').next()?.parse::<u64>().ok());
+            if of.is_some_and(|of| of < window) {
+                fs::remove_file(&path).with_context(context)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Publishes what was judged up to a window and waits for it.

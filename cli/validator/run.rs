@@ -33,6 +33,9 @@ use crate::subnet::{Ended, Event, Events, Judged, OwnBucket, Stop, Stopper, Subn
 /// Version of the verdicts for a network that asks validators for one.
 const WEIGHTS_VERSION: u64 = 1;
 
+/// Windows whose entries are kept: more than those that count, for whoever asks about a verdict.
+const KEPT_WINDOWS: u64 = 144;
+
 /// How to validate.
 #[derive(Debug, Clone)]
 pub struct ValidatorOptions {
@@ -117,6 +120,9 @@ impl<'a, E: Environment> Validator<'a, E> {
                 }
                 (after, judged) = (Some(window), judged + 1);
                 self.weigh(window).await?;
+                let oldest = window.saturating_sub(KEPT_WINDOWS * self.subnet.window_length());
+                self.book.forget_before(oldest)?;
+                self.shelf.forget_before(oldest)?;
                 continue;
             }
             tokio::select! {

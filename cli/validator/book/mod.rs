@@ -328,6 +328,26 @@ impl Book {
         })
     }
 
+    /// Forgets all windows before one, whatever became of them.
+    ///
+    /// # Errors
+    /// The database's.
+    pub fn forget_before(&self, window_start: u64) -> Result<()> {
+        self.write(|tables| {
+            let before = ..window_start;
+            tables.open_table(WINDOWS)?.retain_in(before, |_, _| false)?;
+            tables.open_table(METAGRAPHS)?.retain_in(before, |_, _| false)?;
+            tables.open_table(BEACONS)?.retain_in(before, |_, _| false)?;
+            tables.open_table(ROOTED)?.retain_in(before, |_, _| false)?;
+            tables.open_table(JUDGED)?.retain_in(before, |_, _| false)?;
+            tables.open_table(PUBLISHED)?.retain_in(before, |_, _| false)?;
+            let before = ..(window_start, &[][..]);
+            tables.open_table(ROOTS)?.retain_in(before, |_, _| false)?;
+            tables.open_table(RECORDS)?.retain_in(before, |_, _| false)?;
+            Ok(())
+        })
+    }
+
     /// Keeps a submission.
     ///
     /// # Errors
@@ -487,6 +507,25 @@ mod tests {
         }
         book.published(100, 0).unwrap();
         assert_eq!((book.unpublished(150).unwrap(), book.unpublished(149).unwrap()), (vec![50, 150], vec![50]));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_gone_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = book(&folder);
+        for start in [50, 100, 150] {
+            book.begin_window(&window(start), &[Miner { uid: 1, hotkey: [3; 32] }]).unwrap();
+            book.keep_roots(start, start + 49, &BTreeMap::from([([255; 32], committed(start, 1))])).unwrap();
+            book.keep_beacon(start, &BeaconEntry { round: start, signature: vec![1] }).unwrap();
+            book.judge(start, &BTreeMap::from([record(start, 1, Outcome::Valid)])).unwrap();
+        }
+        book.published(50, 1).unwrap();
+        book.forget_before(100).unwrap();
+        assert_eq!((book.window(50).unwrap(), book.roots(50).unwrap(), book.beacon(50).unwrap()), (None, None, None));
+        assert_eq!((book.records(50).unwrap(), book.windows_after(None).unwrap()), (None, vec![100, 150]));
+        assert_eq!((book.unpublished(150).unwrap(), book.last_judged().unwrap()), (vec![100, 150], Some(150)));
+        assert!(book.roots(100).unwrap().is_some_and(|roots| roots.len() == 1));
+        assert_eq!(book.history(150, 50).unwrap()[&Signer::from_seed(&[1; 32]).account()].len(), 2);
     }
 
     #[test]
