@@ -93,11 +93,11 @@ fn without_a_beacon_there_is_no_window_and_one_relay_of_two_is_enough() {
     names.iter().for_each(|name| drop(net.settle(&subnet, &development_key(name))));
     let mut none = remote(&net, names[0], &dead);
     let missed = |e: &serde_json::Value| {
-        e["event"] == "window_missed" && e["why"].as_str().is_some_and(|why| why.starts_with("beacon: "))
+        e["event"] == "window_missed" && e["why"].as_str().is_some_and(|why| why.starts_with("too late: beacon: "))
     };
     let first = none.event("a missed window", PATIENCE, missed);
     let why = first["why"].as_str().expect("words");
-    assert!(why.contains("too late") && why.contains(&dead), "{why}");
+    assert!(why.contains("no relay gave round") && why.contains(&dead), "{why}");
     // It goes on: the next window is missed in the same way, by the same process.
     none.event("another", PATIENCE, |e| missed(e) && e["window"] != first["window"]);
     assert!(none.all("window_begun").is_empty());
