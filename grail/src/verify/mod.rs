@@ -102,7 +102,7 @@ impl<'a, E: Environment> Verifier<'a, E> {
         Self { protocol, rules: Rules::all() }
     }
 
-    /// A verifier with other rules. Only tests can make other rules.
+    /// A verifier with other rules, for the tests of rules; who judges asks every one ([`Verifier::new`]).
     #[must_use]
     pub fn with_rules(protocol: &'a Protocol<'a, E>, rules: Rules<E>) -> Self {
         Self { protocol, rules }

@@ -1,7 +1,7 @@
 //! The rules of DESIGN 4.13 that need a parsed file, in their order.
 //!
-//! A shorter list exists only with the feature `shorter-rules`, which the tests turn on: an attack test shows that
-//! its rule refuses a forgery, and that nothing else does.
+//! A shorter list serves tests alone, as what a verifier is given by name ([`super::Verifier::with_rules`]): an attack
+//! test shows that its rule refuses a forgery, and that nothing else does.
 
 use super::Claimed;
 use super::case::Case;
@@ -131,8 +131,10 @@ impl<E: Environment> Rules<E> {
         self.list.iter().map(Rule::id)
     }
 
-    /// The list without one rule.
-    #[cfg(feature = "shorter-rules")]
+    /// The list without one rule, for a test of that rule.
+    ///
+    /// # Panics
+    /// If the rule is not in the list.
     #[must_use]
     pub fn without(mut self, id: RuleId) -> Self {
         let before = self.list.len();
