@@ -45,6 +45,7 @@ pub fn run(flags: &Generate, out: &mut dyn Write) -> Result<Outcome> {
         eos_ids: &eos_ids,
         projection: &projection,
         keep_hidden: false,
+        logprobs: true,
     };
     Printer::new(flags, &tokenizer, out).watch(&mut engine, &request)
 }

@@ -21,6 +21,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         eos_ids: &[eos],
         projection: &projection,
         keep_hidden: false,
+        logprobs: true,
     };
     let rollouts: Vec<_> =
         engine.generate(&request, &mut unobserved)?.remove(0).into_iter().collect::<Result<_, _>>()?;

@@ -341,7 +341,7 @@ impl Run<'_> {
                 claimed: None,
             });
         }
-        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling)?;
+        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling, self.request.logprobs)?;
         let layer = self.engine.config().num_hidden_layers;
         let mut failed = Vec::new();
         for (i, (slot, reading)) in self.slots.iter_mut().zip(readings).enumerate() {
@@ -350,8 +350,7 @@ impl Run<'_> {
                     slot.push(r, self.request);
                     self.progress.new_tokens += 1;
                     let (group, rollout, token) = (slot.group, slot.rollout, r.honest);
-                    let (raw_logprob, sampling_logprob) = (r.raw_logprob, r.sampling_logprob);
-                    let event = Event::Token { group, rollout, token, raw_logprob, sampling_logprob };
+                    let event = Event::Token { group, rollout, token, logprobs: r.logprobs };
                     self.broken |= (self.observer)(event).is_break();
                 }
                 Err(kind) => failed.push((i, Fault { kind, layer, position: slot.tokens.len() - 1 })),
@@ -394,11 +393,13 @@ impl Slot {
         let token = reading.honest;
         self.tokens.push(token);
         self.context.push(token);
-        self.raw_logprobs.push(reading.raw_logprob);
-        self.sampling_logprobs.push(reading.sampling_logprob);
+        self.raw_logprobs.extend(reading.logprobs.map(|l| l.raw));
+        self.sampling_logprobs.extend(reading.logprobs.map(|l| l.sampling));
         self.stop = match () {
             _ if request.eos_ids.contains(&token) => Some(Stop::Eos),
-            _ if self.raw_logprobs.len() == request.max_new_tokens => Some(Stop::Length),
+            _ if self.tokens.len() - request.groups[self.group].prompt.len() == request.max_new_tokens => {
+                Some(Stop::Length)
+            }
             _ => None,
         };
     }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use crate::cpu::forward::CpuModel;
 use crate::cpu::sampling::Distribution;
-use crate::types::{Sampling, Seed};
+use crate::types::{Logprobs, Sampling, Seed};
 use crate::{FaultKind, Result};
 
 /// Rows of logits that exist at once.
@@ -29,8 +29,8 @@ pub(crate) struct Use<'a> {
 pub(crate) struct Reading {
     /// The token an honest sampler emits.
     pub honest: u32,
-    pub raw_logprob: f32,
-    pub sampling_logprob: f32,
+    /// Those of the claimed token or else of the honest one, if they were asked for.
+    pub logprobs: Option<Logprobs>,
 }
 
 /// Answers `uses`, which ascend by row; every row is used.
@@ -39,6 +39,7 @@ pub(crate) fn read(
     hidden: &[&[f32]],
     uses: &[Use<'_>],
     sampling: &Sampling,
+    logprobs: bool,
 ) -> Result<Vec<std::result::Result<Reading, FaultKind>>> {
     let isa = model.isa();
     let answers = Mutex::new(vec![Err(FaultKind::Logits); uses.len()]);
@@ -50,14 +51,13 @@ pub(crate) fn read(
             let mut scratch = Vec::new();
             let distribution = logits.and_then(|logits| {
                 let context = uses[mine.clone()].first().map_or(&[][..], |u| u.context);
-                Distribution::new(isa, logits, context, sampling, &mut scratch)
+                Distribution::new(isa, logits, context, sampling, logprobs, &mut scratch)
             });
             let answer = |u: &Use<'_>| {
                 let d = distribution.as_ref().map_err(|kind| *kind)?;
                 let honest = d.draw(u.seed, u.position);
                 let token = u.claimed.unwrap_or(honest);
-                let (raw_logprob, sampling_logprob) = (d.raw_logprob(token), d.sampling_logprob(token));
-                Ok(Reading { honest, raw_logprob, sampling_logprob })
+                Ok(Reading { honest, logprobs: d.logprobs(token) })
             };
             let found: Vec<_> = uses[mine.clone()].iter().map(answer).collect();
             answers.lock().expect("no panic while held")[mine].copy_from_slice(&found);

@@ -287,7 +287,7 @@ impl Run<'_> {
         }
         let one = |(row, &(claim, at)): (usize, &(usize, usize))| use_of(self.request, &self.claims[claim], row, at);
         let uses: Vec<Use<'_>> = askers.iter().enumerate().map(one).collect();
-        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling)?;
+        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling, true)?;
         self.note(&askers, readings, &mut faults);
         for (i, fault) in failed {
             self.fail_prompt(i, fault);
@@ -308,8 +308,8 @@ impl Run<'_> {
             match reading {
                 Ok(r) => {
                     claim.score.honest.push(r.honest);
-                    claim.score.raw_logprobs.push(r.raw_logprob);
-                    claim.score.sampling_logprobs.push(r.sampling_logprob);
+                    claim.score.raw_logprobs.extend(r.logprobs.map(|l| l.raw));
+                    claim.score.sampling_logprobs.extend(r.logprobs.map(|l| l.sampling));
                     self.progress.new_tokens += 1;
                 }
                 Err(kind) => {

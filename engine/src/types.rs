@@ -90,12 +90,16 @@ pub struct GenerateRequest<'a> {
     pub projection: &'a [i32],
     /// Also return the hidden states (final-norm outputs).
     pub keep_hidden: bool,
+    /// Also return both log-probabilities of each completion token. Without them the tokens are the same; a fault that
+    /// only the log-probabilities would meet is not looked for.
+    pub logprobs: bool,
 }
 
 impl<'a> GenerateRequest<'a> {
-    /// A request with the protocol's sampling parameters, without sketches and hidden states.
+    /// A request with the protocol's sampling parameters and log-probabilities, without sketches and hidden states.
     pub fn new(groups: &'a [Group], max_new_tokens: usize, eos_ids: &'a [u32]) -> Self {
-        Self { groups, sampling: Sampling::default(), max_new_tokens, eos_ids, projection: &[], keep_hidden: false }
+        let (sampling, projection) = (Sampling::default(), &[][..]);
+        Self { groups, sampling, max_new_tokens, eos_ids, projection, keep_hidden: false, logprobs: true }
     }
 }
 
@@ -108,6 +112,15 @@ pub enum Stop {
     Length,
 }
 
+/// Natural logarithms of a token's probability.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Logprobs {
+    /// Under the model: T = 1, nothing processed.
+    pub raw: f32,
+    /// Under the sampling distribution.
+    pub sampling: f32,
+}
+
 /// A finished rollout with its trace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rollout {
@@ -115,9 +128,9 @@ pub struct Rollout {
     pub tokens: Vec<u32>,
     /// Where the completion starts.
     pub prompt_length: usize,
-    /// ln of the model's probability (T = 1, nothing processed), per completion token.
+    /// ln of the model's probability (T = 1, nothing processed), per completion token; empty if not asked for.
     pub raw_logprobs: Vec<f32>,
-    /// ln of the probability under the sampling distribution, per completion token.
+    /// ln of the probability under the sampling distribution, per completion token; empty if not asked for.
     pub sampling_logprobs: Vec<f32>,
     /// Sketch per position of prompt and completion, the last token included; empty without a projection.
     pub sketches: Vec<u32>,
@@ -200,10 +213,8 @@ pub enum Event<'a> {
         rollout: usize,
         /// The token.
         token: u32,
-        /// Its raw log-probability.
-        raw_logprob: f32,
-        /// Its log-probability under the sampling distribution.
-        sampling_logprob: f32,
+        /// Its log-probabilities, if they were asked for.
+        logprobs: Option<Logprobs>,
     },
     /// A rollout came to its end.
     Finished {

@@ -85,6 +85,7 @@ pub fn answer<E: Environment>(
         eos_ids: &parameters.eos_ids,
         projection: &projection,
         keep_hidden: false,
+        logprobs: true,
     };
     let mut proven = Proven { entries: Vec::new(), ended: None };
     for (problem, results) in problems.iter().zip(engine.generate(&request, observer)?) {

@@ -40,7 +40,15 @@ impl Model {
         eos_ids: &[u32],
         projection: &[i32],
     ) -> Vec<Vec<Rollout>> {
-        let request = GenerateRequest { groups, sampling, max_new_tokens, eos_ids, projection, keep_hidden: false };
+        let request = GenerateRequest {
+            groups,
+            sampling,
+            max_new_tokens,
+            eos_ids,
+            projection,
+            keep_hidden: false,
+            logprobs: true,
+        };
         let generated = self.engine.generate(&request, &mut unobserved).expect("a request in range");
         let all = |group: Vec<Result<Rollout, Failure>>| group.into_iter().collect::<Result<_, _>>();
         generated.into_iter().map(all).collect::<Result<_, _>>().expect("no faults")

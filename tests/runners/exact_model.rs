@@ -279,6 +279,7 @@ fn engine_generations(engine: &mut Engine, cases: &[Value]) -> Outcome<usize> {
             eos_ids,
             projection: &r_vector(randomness, engine.config().hidden_size)?,
             keep_hidden: true,
+            logprobs: true,
         };
         let results = engine.generate(&request, &mut unobserved).map_err(|e| e.to_string())?;
         for (case, mut group) in cases.iter().zip(results) {

@@ -98,7 +98,15 @@ fn groups(prompt: Vec<u32>, rollouts: usize) -> [Group; 1] {
 }
 
 fn request<'a>(groups: &'a [Group], max_new_tokens: usize, projection: &'a [i32]) -> GenerateRequest<'a> {
-    GenerateRequest { groups, sampling: GREEDY, max_new_tokens, eos_ids: &[], projection, keep_hidden: false }
+    GenerateRequest {
+        groups,
+        sampling: GREEDY,
+        max_new_tokens,
+        eos_ids: &[],
+        projection,
+        keep_hidden: false,
+        logprobs: true,
+    }
 }
 
 fn prefill(engine: &mut Engine, count: usize) -> Result<f64> {

@@ -125,6 +125,7 @@ impl Cases {
             eos_ids: &case.eos,
             projection: &projection(engine, &case.randomness)?,
             keep_hidden: true,
+            logprobs: true,
         };
         let mut left = members.len();
         let results = engine.generate(&request, &mut |event| {

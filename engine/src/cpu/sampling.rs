@@ -7,7 +7,7 @@ use super::isa::Isa;
 use super::ops;
 use crate::FaultKind;
 use crate::numerics::{floor_product, noise, philox4x32_10};
-use crate::types::{Sampling, Seed};
+use crate::types::{Logprobs, Sampling, Seed};
 
 const LN2: f32 = f32::from_bits(0x3f31_7218);
 
@@ -84,8 +84,8 @@ impl Context {
 enum Choice {
     /// T = 0.
     Greedy(u32),
-    /// Every token can be drawn.
-    All(LogSum),
+    /// Every token can be drawn: k, and the sum for log-probabilities.
+    All(f32, Option<LogSum>),
     /// Some are kept: (y, id) ascending by id, and ln of their mass.
     Kept { k: f32, n: f32, kept: Vec<(f32, u32)>, log_mass: f32 },
 }
@@ -96,12 +96,14 @@ pub struct Distribution<'a> {
     logits: &'a [f32],
     /// Logits before the penalty, of the ids it touched.
     originals: Vec<(u32, f32)>,
-    raw: LogSum,
+    /// If log-probabilities are wanted.
+    raw: Option<LogSum>,
     choice: Choice,
 }
 
 impl<'a> Distribution<'a> {
-    /// Processes `logits` in place; `context` holds each id of the sequence so far once.
+    /// Processes `logits` in place; `context` holds each id of the sequence so far once. Whether log-probabilities are
+    /// wanted changes no draw.
     ///
     /// # Errors
     /// [`FaultKind::Logits`].
@@ -110,9 +112,10 @@ impl<'a> Distribution<'a> {
         logits: &'a mut [f32],
         context: &[u32],
         sampling: &Sampling,
+        logprobs: bool,
         scratch: &mut Vec<f32>,
     ) -> Result<Self, FaultKind> {
-        let raw = LogSum::new(isa, logits, 1.0, scratch)?;
+        let raw = logprobs.then(|| LogSum::new(isa, logits, 1.0, scratch)).transpose()?;
         let mut originals = Vec::new();
         if sampling.repetition_penalty != 1.0 {
             let p = sampling.repetition_penalty as f32;
@@ -126,30 +129,28 @@ impl<'a> Distribution<'a> {
         let choice = if sampling.temperature == 0.0 {
             Choice::Greedy(ops::arg_max(isa, logits) as u32)
         } else {
-            let sum = LogSum::new(isa, logits, sampling.temperature, scratch)?;
-            if sampling.top_k == 0 && sampling.top_p == 1.0 {
-                Choice::All(sum)
-            } else {
-                keep(isa, logits, sum, sampling)
+            let k = temperature_scale(sampling.temperature);
+            match (sampling.top_k == 0 && sampling.top_p == 1.0, logprobs) {
+                (true, true) => Choice::All(k, Some(LogSum::new(isa, logits, sampling.temperature, scratch)?)),
+                (true, false) => ops::ceiling(isa, logits, k).map(|_| Choice::All(k, None))?,
+                (false, _) => keep(isa, logits, k, ops::ceiling(isa, logits, k)?, sampling),
             }
         };
         Ok(Self { isa, logits, originals, raw, choice })
     }
 
-    /// ln of the model's probability of a token.
-    pub fn raw_logprob(&self, id: u32) -> f32 {
-        let original = self.originals.iter().find(|(o, _)| *o == id).map(|(_, x)| *x);
-        self.raw.logprob(original.unwrap_or(self.logits[id as usize]))
-    }
-
-    /// ln of its probability under the sampling distribution; also for tokens outside the kept set, by the same formula.
-    pub fn sampling_logprob(&self, id: u32) -> f32 {
+    /// ln of a token's probability under the model and under the sampling distribution, there also outside the kept set,
+    /// by the same formula; `None` if they are not wanted.
+    pub fn logprobs(&self, id: u32) -> Option<Logprobs> {
         let logit = self.logits[id as usize];
-        match &self.choice {
+        let original = self.originals.iter().find(|(o, _)| *o == id).map(|(_, x)| *x);
+        let raw = self.raw.as_ref()?.logprob(original.unwrap_or(logit));
+        let sampling = match &self.choice {
             Choice::Greedy(_) => 0.0,
-            Choice::All(sum) => sum.logprob(logit),
+            Choice::All(_, sum) => sum.as_ref()?.logprob(logit),
             Choice::Kept { k, n, log_mass, .. } => (logit * k - n).mul_add(LN2, -log_mass),
-        }
+        };
+        Some(Logprobs { raw, sampling })
     }
 
     /// The token an honest sampler emits at `position`.
@@ -157,11 +158,11 @@ impl<'a> Distribution<'a> {
         match &self.choice {
             Choice::Greedy(token) => *token,
             Choice::Kept { kept, .. } => draw(kept.iter().copied(), seed, position),
-            Choice::All(sum) => {
-                let best = self.logits[ops::arg_max(self.isa, self.logits)] * sum.k;
+            Choice::All(k, _) => {
+                let best = self.logits[ops::arg_max(self.isa, self.logits)] * k;
                 let floor = (best * LN2 - self.spread(seed, position, best)) / LN2;
                 let mut candidates = Vec::new();
-                ops::collect_above(self.isa, self.logits, sum.k, floor, 0, &mut candidates);
+                ops::collect_above(self.isa, self.logits, *k, floor, 0, &mut candidates);
                 draw(candidates.into_iter(), seed, position)
             }
         }
@@ -185,19 +186,19 @@ fn mass(y: f32, n: f32) -> u64 {
     (f64::from(ops::exp2(y - n)) * 1_099_511_627_776.0) as u64
 }
 
-fn keep(isa: Isa, logits: &[f32], sum: LogSum, sampling: &Sampling) -> Choice {
+fn keep(isa: Isa, logits: &[f32], k: f32, n: f32, sampling: &Sampling) -> Choice {
     let mut kept = match sampling.top_k as usize {
         // Without a mass a token is never kept: all mass lies ahead of it, and top-p is below 1.
         0 => {
             let mut all = Vec::new();
-            ops::collect_above(isa, logits, sum.k, sum.n - 41.0, 0, &mut all);
+            ops::collect_above(isa, logits, k, n - 41.0, 0, &mut all);
             all
         }
-        k => top(isa, logits, sum.k, k),
+        count => top(isa, logits, k, count),
     };
     kept.sort_unstable_by(rank);
     if sampling.top_p < 1.0 {
-        let masses: Vec<u64> = kept.iter().map(|&(y, _)| mass(y, sum.n)).collect();
+        let masses: Vec<u64> = kept.iter().map(|&(y, _)| mass(y, n)).collect();
         let limit = floor_product(sampling.top_p, masses.iter().map(|&m| u128::from(m)).sum());
         let mut ahead = 0u128;
         let within = masses.iter().take_while(|&&m| {
@@ -208,10 +209,10 @@ fn keep(isa: Isa, logits: &[f32], sum: LogSum, sampling: &Sampling) -> Choice {
         let count = within.count().max(1);
         kept.truncate(count);
     }
-    let total: u64 = kept.iter().map(|&(y, _)| mass(y, sum.n)).sum();
+    let total: u64 = kept.iter().map(|&(y, _)| mass(y, n)).sum();
     kept.sort_unstable_by_key(|&(_, id)| id);
     let log_mass = ops::ln(total as f32 * 2f32.powi(-40));
-    Choice::Kept { k: sum.k, n: sum.n, kept, log_mass }
+    Choice::Kept { k, n, kept, log_mass }
 }
 
 /// The `count` first by rank, in any order.
@@ -284,15 +285,22 @@ mod tests {
         tokens.iter().for_each(|&t| context.push(t));
         let slow = numerics::sample(logits, tokens, sampling, seed, tokens.len());
         let (mut row, mut scratch) = (logits.to_vec(), Vec::new());
-        let fast = Distribution::new(isa, &mut row, context.before(tokens.len()), sampling, &mut scratch);
+        let fast = Distribution::new(isa, &mut row, context.before(tokens.len()), sampling, true, &mut scratch);
         match (slow, fast) {
             (Err(a), Err(b)) => a == b,
             (Ok(slow), Ok(fast)) => {
                 let bits = |x: f32| x.to_bits();
+                let (mut row, mut scratch) = (logits.to_vec(), Vec::new());
+                let plain =
+                    Distribution::new(isa, &mut row, context.before(tokens.len()), sampling, false, &mut scratch);
+                let plain = plain.expect("what is no fault with log-probabilities is none without");
                 fast.draw(seed, tokens.len()) == slow.token
+                    && plain.draw(seed, tokens.len()) == slow.token
                     && (0..logits.len()).all(|i| {
-                        bits(fast.raw_logprob(i as u32)) == bits(slow.raw_logprobs[i])
-                            && bits(fast.sampling_logprob(i as u32)) == bits(slow.sampling_logprobs[i])
+                        let l = fast.logprobs(i as u32).expect("asked for");
+                        plain.logprobs(i as u32).is_none()
+                            && bits(l.raw) == bits(slow.raw_logprobs[i])
+                            && bits(l.sampling) == bits(slow.sampling_logprobs[i])
                     })
             }
             _ => false,
@@ -332,7 +340,7 @@ mod tests {
         let logits: Vec<f32> = (0..500).map(|i| (i % 7) as f32 * 0.01).collect();
         let sampling = Sampling { top_k: 0, top_p: 1.0, ..Sampling::default() };
         let (mut row, mut scratch) = (logits, Vec::new());
-        let d = Distribution::new(Isa::PORTABLE, &mut row, &[], &sampling, &mut scratch).unwrap();
+        let d = Distribution::new(Isa::PORTABLE, &mut row, &[], &sampling, true, &mut scratch).unwrap();
         let draws: std::collections::HashSet<u32> =
             (0..50).flat_map(|p| [d.draw(&Seed([1; 32]), p), d.draw(&Seed([2; 32]), p)]).collect();
         assert!(draws.len() > 60, "{} different tokens in 100 draws from a flat row", draws.len());

@@ -152,9 +152,10 @@ fn what_the_observer_hears_is_what_is_returned() {
     let (r, mut heard) = (projection(model.shape.hidden), HashMap::<(usize, usize), Vec<(u32, u32, u32)>>::new());
     let mut ends = HashMap::new();
     let mut watch = bounded(2000, |event| match event {
-        Event::Token { group, rollout, token, raw_logprob, sampling_logprob } => {
+        Event::Token { group, rollout, token, logprobs } => {
             let of = heard.entry((group, rollout)).or_default();
-            of.push((token, raw_logprob.to_bits(), sampling_logprob.to_bits()));
+            let l = logprobs.expect("asked for");
+            of.push((token, l.raw.to_bits(), l.sampling.to_bits()));
         }
         Event::Finished { group, rollout, result } => {
             ends.insert((group, rollout), result.unwrap().clone());

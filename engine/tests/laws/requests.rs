@@ -36,6 +36,7 @@ fn a_bad_generate_request_is_refused_by_field_and_nothing_is_begun() {
             eos_ids: &[],
             projection: &[],
             keep_hidden: false,
+            logprobs: true,
         };
         change(&mut request);
         let mut observer = |_: grail_engine::types::Event<'_>| panic!("work was begun");
@@ -78,6 +79,7 @@ fn bad_sampling_parameters_are_refused_by_name() {
                 eos_ids: &[],
                 projection: &[],
                 keep_hidden: false,
+                logprobs: true,
             };
             assert_eq!(field(engine.generate(&request, &mut unobserved)), name);
             let request = ScoreRequest { groups: &claims, sampling, projection: &[] };
@@ -128,6 +130,7 @@ fn requests_at_the_limits_are_served() {
             eos_ids: &[74],
             projection: &r,
             keep_hidden: false,
+            logprobs: true,
         };
         // Such parameters may overflow the scores, which is the rollout's fault and not the call's.
         assert_eq!(engine.generate(&request, &mut unobserved).unwrap().len(), 2);
@@ -199,6 +202,7 @@ fn a_sequence_beyond_the_budget_is_refused_in_bytes_before_any_work() {
         eos_ids: &[],
         projection: &[],
         keep_hidden: false,
+        logprobs: true,
     };
     let mut observer = |_: grail_engine::types::Event<'_>| panic!("work was begun");
     let error = engine.generate(&request, &mut observer).err().unwrap();

@@ -20,6 +20,12 @@ dispatched! {
     /// When `n` or `l` has not one element per chunk.
     pub fn log_sum_chunks(logits: &[f32], k: f32, n: &mut [f32], l: &mut [f32]) -> Result<(), FaultKind> = chunks_body;
 
+    /// N of `logits`: the greatest n_c of [`log_sum_chunks`], without the sums.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn ceiling(logits: &[f32], k: f32) -> Result<f32, FaultKind> = ceiling_body;
+
     /// (N, l) of the whole vocabulary from all chunks' n_c and l_c.
     ///
     /// # Panics
@@ -61,6 +67,21 @@ fn chunks_body(logits: &[f32], k: f32, n: &mut [f32], l: &mut [f32]) -> Result<(
         *l = sum.total();
     }
     Ok(())
+}
+
+#[inline(always)]
+fn ceiling_body(logits: &[f32], k: f32) -> Result<f32, FaultKind> {
+    let mut y = [0f32; BLOCK];
+    let mut greatest = f32::NEG_INFINITY;
+    for logits in logits.chunks(BLOCK) {
+        if logits.len() < BLOCK {
+            y = [f32::NEG_INFINITY; BLOCK];
+        }
+        y.iter_mut().zip(logits).for_each(|(y, logit)| *y = logit * k);
+        let n = chunk_ceiling(&y).ok_or(FaultKind::Logits)?;
+        greatest = if n > greatest { n } else { greatest };
+    }
+    Ok(greatest)
 }
 
 #[inline(always)]

@@ -175,7 +175,7 @@ pub fn groups(vocab: usize, lengths: &[usize], sizes: &[usize]) -> Vec<Group> {
 pub fn request<'a>(groups: &'a [Group], max_new_tokens: usize, projection: &'a [i32]) -> GenerateRequest<'a> {
     // Flat enough that seeds matter, with every step of the sampler switched on.
     let sampling = Sampling { temperature: 1.3, top_k: 30, ..Sampling::default() };
-    GenerateRequest { groups, sampling, max_new_tokens, eos_ids: &[], projection, keep_hidden: true }
+    GenerateRequest { groups, sampling, max_new_tokens, eos_ids: &[], projection, keep_hidden: true, logprobs: true }
 }
 
 /// Generates without watching, and finds every page given back.
