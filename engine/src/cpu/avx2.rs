@@ -5,8 +5,9 @@
 
 use std::arch::x86_64::*;
 
-use super::gemm::Tile;
-use super::pack::PANEL;
+use super::gemm::{Strip, shares};
+use super::pack::{PANEL, PANEL_BLOCK};
+use super::quantize::{BLOCK, STRIDE};
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 4;
@@ -22,15 +23,45 @@ macro_rules! by_rows {
     };
 }
 
-/// See [`super::gemm::Kernels::tile`].
+/// One block of some rows and one panel.
+struct Tile {
+    a: *const i16,
+    a_scale: *const f32,
+    w: *const i16,
+    w_g: *const i8,
+    /// The block to ask for meanwhile, or null; never dereferenced.
+    w_ahead: *const i16,
+    acc: *mut f32,
+}
+
+/// See [`super::gemm::Kernels::strip`].
 ///
 /// # Safety
 /// As there; AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn tile(rows: usize, tile: &Tile) {
-    for panel in 0..tile.panels {
-        // SAFETY: passed on.
-        unsafe { by_rows!(rows, tile_rows(tile, panel)) }
+pub(super) unsafe fn strip(s: &Strip) {
+    // SAFETY: the accumulators have a column pair for each row.
+    unsafe { std::slice::from_raw_parts_mut(s.acc, s.rows * 2 * PANEL) }.fill(0.0);
+    for block in 0..s.blocks {
+        for panel in 0..s.panels {
+            let w = s.w[panel].wrapping_add(block * PANEL_BLOCK);
+            let next = if block + 1 == s.blocks { s.ahead[panel] } else { w.wrapping_add(PANEL_BLOCK) };
+            let mut row = 0;
+            for height in shares(s.rows, ROWS) {
+                let at = block * s.a_stride + row;
+                let tile = Tile {
+                    a: s.a.wrapping_add(at * STRIDE),
+                    a_scale: s.a_scale.wrapping_add(at),
+                    w,
+                    w_g: s.w_g[panel].wrapping_add(block * PANEL),
+                    w_ahead: if row == 0 { next } else { std::ptr::null() },
+                    acc: s.acc.wrapping_add(row * 2 * PANEL + panel * PANEL),
+                };
+                // SAFETY: block < blocks and row + height <= rows of what the strip's pointers cover.
+                unsafe { by_rows!(height, fold(&tile)) }
+                row += height;
+            }
+        }
     }
 }
 
@@ -45,16 +76,28 @@ pub(super) unsafe fn dots(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
+    panels: usize,
     w: *const i16,
+    w_stride: usize,
     out: *mut i32,
     out_stride: usize,
 ) {
-    // SAFETY: passed on.
-    unsafe { by_rows!(rows, store_dots(a, a_stride, pairs, w, out, out_stride)) }
+    for panel in 0..panels {
+        let mut row = 0;
+        for height in shares(rows, ROWS) {
+            let a = a.wrapping_add(row * a_stride);
+            let out = out.wrapping_add(row * out_stride + panel * PANEL);
+            // SAFETY: the caller's pointers cover `rows` rows and `panels` panels.
+            unsafe {
+                by_rows!(height, store_dots(a, a_stride, pairs, w.wrapping_add(panel * w_stride), out, out_stride))
+            }
+            row += height;
+        }
+    }
 }
 
 /// # Safety
-/// As [`dots`] with `R` rows.
+/// `a` and `out` cover `R` rows, `w` one panel.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn store_dots<const R: usize>(
@@ -65,34 +108,38 @@ unsafe fn store_dots<const R: usize>(
     out: *mut i32,
     out_stride: usize,
 ) {
-    // SAFETY: the caller's pointers cover `R` rows of `a` and `out` and one panel.
+    // SAFETY: by the function's contract.
     unsafe {
         let sums = dot_rows::<R, false>(a, a_stride, pairs, w, w);
-        for (row, [low, high]) in sums.into_iter().enumerate() {
-            let out = out.add(row * out_stride);
-            _mm256_storeu_si256(out.cast(), low);
-            _mm256_storeu_si256(out.add(8).cast(), high);
+        for row in 0..R {
+            for half in 0..2 {
+                _mm256_storeu_si256(out.add(row * out_stride + half * 8).cast(), sums[row][half]);
+            }
         }
     }
 }
 
+/// Adds a tile's dot products, scaled, to its accumulators.
+///
 /// # Safety
-/// As [`tile`] with `R` rows.
+/// The tile's pointers cover `R` rows and one panel of one block.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile_rows<const R: usize>(tile: &Tile, panel: usize) {
-    // SAFETY: the caller's pointers cover `R` rows and this panel of one block.
+unsafe fn fold<const R: usize>(t: &Tile) {
+    // SAFETY: by the function's contract.
     unsafe {
-        let sums = if tile.ahead[panel].is_null() {
-            dot_rows::<R, false>(tile.a, 128, 64, tile.w[panel], tile.w[panel])
-        } else {
-            dot_rows::<R, true>(tile.a, 128, 64, tile.w[panel], tile.ahead[panel])
+        let sums = match t.w_ahead.is_null() {
+            true => dot_rows::<R, false>(t.a, STRIDE, BLOCK / 2, t.w, t.w),
+            false => dot_rows::<R, true>(t.a, STRIDE, BLOCK / 2, t.w, t.w_ahead),
         };
-        for (row, d) in sums.into_iter().enumerate() {
-            let scale = scales(tile.w_g[panel], *tile.a_g.add(row));
+        let left = powers(t.w_g);
+        for row in 0..R {
+            let right = _mm256_set1_ps(*t.a_scale.add(row));
             for half in 0..2 {
-                let acc = tile.acc.add(row * 2 * PANEL + panel * PANEL + half * 8);
-                let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(d[half]), scale[half], _mm256_loadu_ps(acc));
+                let acc = t.acc.add(row * 2 * PANEL + half * 8);
+                // Both are powers of two between 2^-55 and 2^50: their product is a normal one.
+                let scale = _mm256_mul_ps(left[half], right);
+                let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[row][half]), scale, _mm256_loadu_ps(acc));
                 _mm256_storeu_ps(acc, sum);
             }
         }
@@ -121,27 +168,27 @@ unsafe fn dot_rows<const R: usize, const AHEAD: bool>(
         unsafe {
             let low = _mm256_loadu_si256(w.add(32 * pair).cast());
             let high = _mm256_loadu_si256(w.add(32 * pair + 16).cast());
-            for (row, sum) in sums.iter_mut().enumerate() {
+            for row in 0..R {
                 let both = a.add(row * a_stride + 2 * pair).cast::<i32>().read_unaligned();
                 let both = _mm256_set1_epi32(both);
-                sum[0] = _mm256_add_epi32(sum[0], _mm256_madd_epi16(low, both));
-                sum[1] = _mm256_add_epi32(sum[1], _mm256_madd_epi16(high, both));
+                sums[row][0] = _mm256_add_epi32(sums[row][0], _mm256_madd_epi16(low, both));
+                sums[row][1] = _mm256_add_epi32(sums[row][1], _mm256_madd_epi16(high, both));
             }
         }
     }
     sums
 }
 
-/// 2^(gL + gR) of a panel's 16 rows.
+/// 2^g of a panel's 16 rows.
 ///
 /// # Safety
 /// `w_g` is readable for 16 elements.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn scales(w_g: *const i8, a_g: i8) -> [__m256; 2] {
+unsafe fn powers(w_g: *const i8) -> [__m256; 2] {
     // SAFETY: by the function's contract.
     let g = unsafe { _mm_loadu_si128(w_g.cast()) };
-    let right = _mm256_set1_epi32(i32::from(a_g) + 127);
-    let power = |g| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtepi8_epi32(g), right)));
+    let bias = _mm256_set1_epi32(127);
+    let power = |g| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtepi8_epi32(g), bias)));
     [power(g), power(_mm_srli_si128::<8>(g))]
 }

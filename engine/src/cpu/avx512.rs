@@ -3,14 +3,16 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-use super::gemm::Tile;
+use super::gemm::Strip;
+pub(super) use kernels::ROWS;
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
 mod x86_512 {
     pub(super) use std::arch::x86_64::{
-        __m512, __m512i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi32, _mm512_castsi512_ps,
-        _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-        _mm512_set1_epi32, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+        __m512, __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi32,
+        _mm512_castsi512_ps, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+        _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+        _mm512_slli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
     };
 
     /// `vpdpwssd` as written: left to itself the compiler splits it into a multiply and an add, at half the
@@ -30,17 +32,14 @@ mod x86_512 {
     }
 }
 
-/// Rows of a tile at most.
-pub(super) const ROWS: usize = 12;
-
-/// See [`super::gemm::Kernels::tile`].
+/// See [`super::gemm::Kernels::strip`].
 ///
 /// # Safety
 /// As there; AVX-512 F, BW, DQ, VL, VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-pub(super) unsafe fn tile(rows: usize, tile: &Tile) {
+pub(super) unsafe fn strip(s: &Strip) {
     // SAFETY: passed on.
-    unsafe { kernels::tile(rows, tile) }
+    unsafe { kernels::strip(s) }
 }
 
 /// See [`super::gemm::Kernels::dots`].
@@ -54,10 +53,12 @@ pub(super) unsafe fn dots(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
+    panels: usize,
     w: *const i16,
+    w_stride: usize,
     out: *mut i32,
     out_stride: usize,
 ) {
     // SAFETY: passed on.
-    unsafe { kernels::dots(rows, a, a_stride, pairs, w, out, out_stride) }
+    unsafe { kernels::dots(rows, a, a_stride, pairs, panels, w, w_stride, out, out_stride) }
 }

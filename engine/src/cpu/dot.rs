@@ -33,25 +33,18 @@ pub fn dot_panels(
     assert!(reach(count, panel_stride, 2 * PANEL * pairs).is_some_and(|n| n <= panels.len()), "panels");
     assert!(out_stride >= PANEL * count, "stride of the output");
     assert!(reach(rows, out_stride, PANEL * count).is_some_and(|n| n <= out.len()), "rows of the output");
-    let kernels = kernels(isa);
-    for panel in 0..count {
-        let mut row = 0;
-        while row < rows {
-            let left = rows - row;
-            let height = left.div_ceil(left.div_ceil(kernels.rows));
-            // SAFETY: the checks above; the `Isa` vouches for the path.
-            unsafe {
-                (kernels.dots)(
-                    height,
-                    a.as_ptr().add(row * a_stride),
-                    a_stride,
-                    pairs,
-                    panels.as_ptr().add(panel * panel_stride),
-                    out.as_mut_ptr().add(row * out_stride + PANEL * panel),
-                    out_stride,
-                );
-            }
-            row += height;
-        }
+    // SAFETY: the checks above; the `Isa` vouches for the path.
+    unsafe {
+        (kernels(isa).dots)(
+            rows,
+            a.as_ptr(),
+            a_stride,
+            pairs,
+            count,
+            panels.as_ptr(),
+            panel_stride,
+            out.as_mut_ptr(),
+            out_stride,
+        );
     }
 }

@@ -1,41 +1,151 @@
 //! Integer tiles for AVX-512 VNNI: `vpdpwssd` adds 32 products of i16 to a register of a panel's 16 rows.
 //!
 //! A tile of 12 activation rows by two panels keeps 24 sums in registers, two for weights and one for the
-//! broadcast pair: fourteen loads feed 24 multiply-adds.
+//! broadcast pair: fourteen loads feed 24 multiply-adds. Its sums leave the registers once a block, straight into the
+//! f32 accumulators; the loops over rows are by index so that the compiler unrolls them and no sum goes through memory.
 //!
 //! This file is compiled twice: over `core::arch` (`avx512.rs`) and, in tests, over a software model of
 //! the intrinsics named here (`model512.rs`), so that its logic runs to the bit on every machine. Hence the
 //! `#[inline(always)]` bodies without target features: the file that includes this one decides about them.
 
-use super::super::gemm::Tile;
-use super::super::pack::PANEL;
+use super::super::gemm::{Strip, shares};
+use super::super::pack::{PANEL, PANEL_BLOCK};
+use super::super::quantize::{BLOCK, STRIDE};
 use super::x86_512::*;
 
+/// Rows of a tile at most.
+pub(in crate::cpu) const ROWS: usize = 12;
+
+/// Pairs of elements of a block.
+const PAIRS: usize = BLOCK / 2;
+
+/// Pairs of one turn of a tile's loop: few turns, so that the processor foresees the last one.
+const UNROLL: usize = 4;
+
+/// What a tile asks for while it works: nothing, the next tile's rows, or the next block's weights, too.
+const NOTHING: u8 = 0;
+const ROWS_AHEAD: u8 = 1;
+const ALL_AHEAD: u8 = 2;
+
 macro_rules! by_rows {
-    ($rows:expr, $panels:literal, $f:ident($($arg:expr),*)) => {
+    ($rows:expr, $f:ident::<$($const:tt),*>($($arg:expr),*)) => {
         match $rows {
-            1 => $f::<1, $panels>($($arg),*),
-            2 => $f::<2, $panels>($($arg),*),
-            3 => $f::<3, $panels>($($arg),*),
-            4 => $f::<4, $panels>($($arg),*),
-            5 => $f::<5, $panels>($($arg),*),
-            6 => $f::<6, $panels>($($arg),*),
-            7 => $f::<7, $panels>($($arg),*),
-            8 => $f::<8, $panels>($($arg),*),
-            9 => $f::<9, $panels>($($arg),*),
-            10 => $f::<10, $panels>($($arg),*),
-            11 => $f::<11, $panels>($($arg),*),
-            _ => $f::<12, $panels>($($arg),*),
+            1 => $f::<1, $($const),*>($($arg),*),
+            2 => $f::<2, $($const),*>($($arg),*),
+            3 => $f::<3, $($const),*>($($arg),*),
+            4 => $f::<4, $($const),*>($($arg),*),
+            5 => $f::<5, $($const),*>($($arg),*),
+            6 => $f::<6, $($const),*>($($arg),*),
+            7 => $f::<7, $($const),*>($($arg),*),
+            8 => $f::<8, $($const),*>($($arg),*),
+            9 => $f::<9, $($const),*>($($arg),*),
+            10 => $f::<10, $($const),*>($($arg),*),
+            11 => $f::<11, $($const),*>($($arg),*),
+            _ => $f::<12, $($const),*>($($arg),*),
         }
     };
 }
 
+/// One block of some rows and panels.
+struct Tile {
+    a: *const i16,
+    /// The rows to ask for meanwhile; never dereferenced.
+    a_ahead: *const i16,
+    a_scale: *const f32,
+    w: [*const i16; 2],
+    w_g: [*const i8; 2],
+    /// The blocks to ask for meanwhile; never dereferenced.
+    w_ahead: [*const i16; 2],
+    acc: *mut f32,
+}
+
 /// # Safety
-/// As [`super::super::gemm::Kernels::tile`].
+/// As [`super::super::gemm::Kernels::strip`].
 #[inline(always)]
-pub(in crate::cpu) unsafe fn tile(rows: usize, tile: &Tile) {
+pub(in crate::cpu) unsafe fn strip(s: &Strip) {
     // SAFETY: passed on.
-    unsafe { if tile.panels == 2 { by_rows!(rows, 2, tile_rows(tile)) } else { by_rows!(rows, 1, tile_rows(tile)) } }
+    unsafe { if s.panels == 2 { blocks::<2>(s) } else { blocks::<1>(s) } }
+}
+
+/// # Safety
+/// As [`strip`], with `P` panels.
+#[inline(always)]
+unsafe fn blocks<const P: usize>(s: &Strip) {
+    for panel in 0..2 * s.rows {
+        // SAFETY: the accumulators have a column pair for each row.
+        unsafe { _mm512_storeu_ps(s.acc.add(panel * PANEL), _mm512_setzero_ps()) }
+    }
+    for block in 0..s.blocks {
+        // The next block of these panels, or the first of those that follow.
+        let last = block + 1 == s.blocks;
+        let next = |panel: usize| match last {
+            true => s.ahead[panel],
+            false => s.w[panel].wrapping_add((block + 1) * PANEL_BLOCK),
+        };
+        let a = s.a.wrapping_add(block * s.a_stride * STRIDE);
+        let a_scale = s.a_scale.wrapping_add(block * s.a_stride);
+        for row in block * s.rows / s.blocks..(block + 1) * s.rows / s.blocks {
+            let out = s.out.wrapping_add(row * s.out_stride);
+            // SAFETY: a hint, for any address.
+            unsafe {
+                _mm_prefetch::<_MM_HINT_ET0>(out.cast());
+                _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(PANEL).cast());
+            }
+        }
+        let mut row = 0;
+        for height in shares(s.rows, ROWS) {
+            let a_ahead = match row + height < s.rows {
+                true => a.wrapping_add((row + height) * STRIDE),
+                false => s.a.wrapping_add((block + 1) * s.a_stride * STRIDE),
+            };
+            let tile = Tile {
+                a: a.wrapping_add(row * STRIDE),
+                a_ahead,
+                a_scale: a_scale.wrapping_add(row),
+                w: s.w.map(|w| w.wrapping_add(block * PANEL_BLOCK)),
+                w_g: s.w_g.map(|g| g.wrapping_add(block * PANEL)),
+                w_ahead: [next(0), next(1)],
+                acc: s.acc.wrapping_add(row * 2 * PANEL),
+            };
+            // SAFETY: block < blocks and row + height <= rows of what the strip's pointers cover.
+            unsafe {
+                if row == 0 {
+                    by_rows!(height, fold::<P, ALL_AHEAD>(&tile));
+                } else {
+                    by_rows!(height, fold::<P, ROWS_AHEAD>(&tile));
+                }
+            }
+            row += height;
+        }
+    }
+}
+
+/// Adds a tile's dot products, scaled, to its accumulators.
+///
+/// # Safety
+/// The tile's pointers cover `R` rows and `P` panels of one block.
+#[inline(always)]
+unsafe fn fold<const R: usize, const P: usize, const AHEAD: u8>(t: &Tile) {
+    // SAFETY: by the function's contract.
+    unsafe {
+        let sums = dot_rows::<R, P, AHEAD>(t.a, STRIDE, PAIRS, t.w, t.w_ahead, t.a_ahead);
+        let mut left = [_mm512_setzero_ps(); P];
+        for panel in 0..P {
+            left[panel] = powers(t.w_g[panel]);
+        }
+        for row in 0..R {
+            let right = _mm512_set1_ps(*t.a_scale.add(row));
+            for panel in 0..P {
+                let acc = t.acc.add(row * 2 * PANEL + panel * PANEL);
+                // Both are powers of two between 2^-55 and 2^50: their product is a normal one.
+                let scale = _mm512_mul_ps(left[panel], right);
+                _mm512_storeu_ps(
+                    acc,
+                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[row][panel]), scale, _mm512_loadu_ps(acc)),
+                );
+            }
+        }
+    }
 }
 
 /// # Safety
@@ -47,91 +157,99 @@ pub(in crate::cpu) unsafe fn dots(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
+    panels: usize,
     w: *const i16,
+    w_stride: usize,
     out: *mut i32,
     out_stride: usize,
 ) {
-    // SAFETY: passed on.
-    unsafe { by_rows!(rows, 1, store_dots(a, a_stride, pairs, w, out, out_stride)) }
+    for panel in (0..panels).step_by(2) {
+        let first = w.wrapping_add(panel * w_stride);
+        let two = [first, first.wrapping_add(w_stride)];
+        let mut row = 0;
+        for height in shares(rows, ROWS) {
+            let a = a.wrapping_add(row * a_stride);
+            let out = out.wrapping_add(row * out_stride + panel * PANEL);
+            // SAFETY: the caller's pointers cover `rows` rows and `panels` panels.
+            unsafe {
+                if panel + 1 < panels {
+                    by_rows!(height, store_dots::<2>(a, a_stride, pairs, two, out, out_stride));
+                } else {
+                    by_rows!(height, store_dots::<1>(a, a_stride, pairs, two, out, out_stride));
+                }
+            }
+            row += height;
+        }
+    }
 }
 
 /// # Safety
-/// As [`dots`] with `R` rows; `P` is 1.
+/// `a` and `out` cover `R` rows, `w` `P` panels.
 #[inline(always)]
 unsafe fn store_dots<const R: usize, const P: usize>(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
-    w: *const i16,
+    w: [*const i16; 2],
     out: *mut i32,
     out_stride: usize,
 ) {
-    // SAFETY: the caller's pointers cover `R` rows of `a` and `out` and one panel.
+    // SAFETY: by the function's contract.
     unsafe {
-        let sums = dot_rows::<R, P, false>(a, a_stride, pairs, [w; 2], [w; 2]);
-        for (row, d) in sums.into_iter().enumerate() {
-            _mm512_storeu_si512(out.add(row * out_stride).cast(), d[0]);
-        }
-    }
-}
-
-/// # Safety
-/// As [`tile`] with `R` rows and `P` panels.
-#[inline(always)]
-unsafe fn tile_rows<const R: usize, const P: usize>(tile: &Tile) {
-    // SAFETY: the caller's pointers cover `R` rows and `P` panels of one block.
-    unsafe {
-        let sums = if tile.ahead[0].is_null() {
-            dot_rows::<R, P, false>(tile.a, 128, 64, tile.w, tile.w)
-        } else {
-            dot_rows::<R, P, true>(tile.a, 128, 64, tile.w, tile.ahead)
-        };
-        for (row, d) in sums.into_iter().enumerate() {
-            for (panel, d) in d.into_iter().enumerate() {
-                let scale = scales(tile.w_g[panel], *tile.a_g.add(row));
-                let acc = tile.acc.add(row * 2 * PANEL + panel * PANEL);
-                _mm512_storeu_ps(acc, _mm512_fmadd_ps(_mm512_cvtepi32_ps(d), scale, _mm512_loadu_ps(acc)));
+        let sums = dot_rows::<R, P, NOTHING>(a, a_stride, pairs, w, w, a);
+        for row in 0..R {
+            for panel in 0..P {
+                _mm512_storeu_si512(out.add(row * out_stride + panel * PANEL).cast(), sums[row][panel]);
             }
         }
     }
 }
 
-/// Dot products of `R` rows with `P` panels; with `AHEAD` the panels at `ahead` are asked for meanwhile.
+/// Dot products of `R` rows with `P` panels, asking for what is `AHEAD`.
 ///
 /// # Safety
 /// `a` is readable for `2 * pairs` elements at each of `R` strides, each of `P` pointers in `w` for `32 * pairs`.
 #[inline(always)]
-unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: bool>(
+unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: u8>(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
     w: [*const i16; 2],
-    ahead: [*const i16; 2],
+    w_ahead: [*const i16; 2],
+    a_ahead: *const i16,
 ) -> [[__m512i; P]; R] {
     // SAFETY: by the function's contract.
     unsafe {
-        if R > 1 {
-            let mut sums = [[_mm512_setzero_si512(); P]; R];
-            for pair in 0..pairs {
-                add_pair::<R, P, AHEAD>(&mut sums, pair, a, a_stride, w, ahead);
+        let mut sums = [[_mm512_setzero_si512(); P]; R];
+        if R == 1 {
+            // One row has too few sums to hide the latency of the multiply-add; integers allow any split.
+            let mut odd = [[_mm512_setzero_si512(); P]; R];
+            for pair in (0..pairs & !1).step_by(2) {
+                add_pair::<R, P, AHEAD>(&mut sums, pair, a, a_stride, w, w_ahead);
+                add_pair::<R, P, AHEAD>(&mut odd, pair + 1, a, a_stride, w, w_ahead);
+            }
+            if pairs & 1 == 1 {
+                add_pair::<R, P, AHEAD>(&mut sums, pairs - 1, a, a_stride, w, w_ahead);
+            }
+            for panel in 0..P {
+                sums[0][panel] = _mm512_add_epi32(sums[0][panel], odd[0][panel]);
             }
             return sums;
         }
-        // One row has too few sums to hide the latency of the multiply-add; integers allow any split.
-        let (mut even, mut odd) = ([[_mm512_setzero_si512(); P]; R], [[_mm512_setzero_si512(); P]; R]);
-        for pair in (0..pairs & !1).step_by(2) {
-            add_pair::<R, P, AHEAD>(&mut even, pair, a, a_stride, w, ahead);
-            add_pair::<R, P, AHEAD>(&mut odd, pair + 1, a, a_stride, w, ahead);
-        }
-        if pairs & 1 == 1 {
-            add_pair::<R, P, AHEAD>(&mut even, pairs - 1, a, a_stride, w, ahead);
-        }
-        for (even, odd) in even.iter_mut().zip(odd) {
-            for (even, odd) in even.iter_mut().zip(odd) {
-                *even = _mm512_add_epi32(*even, odd);
+        let whole = pairs / UNROLL;
+        for turn in 0..whole {
+            for i in 0..UNROLL {
+                add_pair::<R, P, AHEAD>(&mut sums, turn * UNROLL + i, a, a_stride, w, w_ahead);
+            }
+            // Four lines a row, in a block's sixteen turns.
+            for line in 0..if AHEAD == NOTHING { 0 } else { R.div_ceil(4) } {
+                _mm_prefetch::<_MM_HINT_T0>(a_ahead.wrapping_add((line * 16 + turn) * 32).cast());
             }
         }
-        even
+        for pair in whole * UNROLL..pairs {
+            add_pair::<R, P, AHEAD>(&mut sums, pair, a, a_stride, w, w_ahead);
+        }
+        sums
     }
 }
 
@@ -140,7 +258,7 @@ unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: bool>(
 /// # Safety
 /// As [`dot_rows`], for this pair.
 #[inline(always)]
-unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: bool>(
+unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: u8>(
     sums: &mut [[__m512i; P]; R],
     pair: usize,
     a: *const i16,
@@ -151,16 +269,16 @@ unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: bool>(
     // SAFETY: by the function's contract; the loads have no alignment to keep.
     unsafe {
         let mut weights = [_mm512_setzero_si512(); P];
-        for (panel, weights) in weights.iter_mut().enumerate() {
-            if AHEAD {
+        for panel in 0..P {
+            if AHEAD == ALL_AHEAD {
                 _mm_prefetch::<_MM_HINT_T0>(ahead[panel].wrapping_add(32 * pair).cast());
             }
-            *weights = _mm512_loadu_si512(w[panel].add(32 * pair).cast());
+            weights[panel] = _mm512_loadu_si512(w[panel].add(32 * pair).cast());
         }
-        for (row, sums) in sums.iter_mut().enumerate() {
+        for row in 0..R {
             let both = broadcast(a.add(row * a_stride + 2 * pair));
-            for (sum, weights) in sums.iter_mut().zip(weights) {
-                *sum = _mm512_dpwssd_epi32(*sum, weights, both);
+            for panel in 0..P {
+                sums[row][panel] = _mm512_dpwssd_epi32(sums[row][panel], weights[panel], both);
             }
         }
     }
@@ -176,16 +294,15 @@ unsafe fn broadcast(pair: *const i16) -> __m512i {
     unsafe { _mm512_set1_epi32(pair.cast::<i32>().read_unaligned()) }
 }
 
-/// 2^(gL + gR) of a panel's 16 rows.
+/// 2^g of a panel's 16 rows.
 ///
 /// # Safety
 /// `w_g` is readable for 16 elements.
 #[inline(always)]
-unsafe fn scales(w_g: *const i8, a_g: i8) -> __m512 {
+unsafe fn powers(w_g: *const i8) -> __m512 {
     // SAFETY: by the function's contract.
     unsafe {
-        let left = _mm512_cvtepi8_epi32(_mm_loadu_si128(w_g.cast()));
-        let right = _mm512_set1_epi32(i32::from(a_g) + 127);
-        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(left, right)))
+        let g = _mm512_cvtepi8_epi32(_mm_loadu_si128(w_g.cast()));
+        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(g, _mm512_set1_epi32(127))))
     }
 }

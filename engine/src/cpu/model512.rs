@@ -8,10 +8,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-pub(super) use kernels::{dots, tile};
-
-/// As in `avx512.rs`.
-pub(super) const ROWS: usize = 12;
+pub(super) use kernels::{ROWS, dots, strip};
 
 /// Lane by lane what `core::arch::x86_64` does under the same names.
 #[allow(non_camel_case_types, clippy::missing_safety_doc)]
@@ -24,11 +21,24 @@ mod x86_512 {
     pub(super) struct __m128i([i8; 16]);
 
     pub(super) const _MM_HINT_T0: i32 = 3;
+    pub(super) const _MM_HINT_ET0: i32 = 7;
 
     pub(super) unsafe fn _mm_prefetch<const HINT: i32>(_: *const i8) {}
 
     pub(super) unsafe fn _mm512_setzero_si512() -> __m512i {
         __m512i([0; 16])
+    }
+
+    pub(super) unsafe fn _mm512_setzero_ps() -> __m512 {
+        __m512([0.0; 16])
+    }
+
+    pub(super) unsafe fn _mm512_set1_ps(x: f32) -> __m512 {
+        __m512([x; 16])
+    }
+
+    pub(super) unsafe fn _mm512_mul_ps(a: __m512, b: __m512) -> __m512 {
+        __m512(std::array::from_fn(|i| a.0[i] * b.0[i]))
     }
 
     pub(super) unsafe fn _mm512_set1_epi32(x: i32) -> __m512i {

@@ -155,6 +155,24 @@ impl Pool {
             }
         });
     }
+
+    /// The same with ranges that shrink: each takes a share of what is left, so that threads mostly work on long ranges and
+    /// still end together.
+    pub fn for_each_guided(&self, items: usize, f: impl Fn(Range<usize>) + Sync) {
+        if self.workers.is_empty() || items <= 1 {
+            if items > 0 {
+                f(0..items);
+            }
+            return;
+        }
+        let (next, parts) = (AtomicUsize::new(0), 2 * self.threads());
+        self.run(&|_| {
+            let take = |start: usize| (start < items).then(|| start + (items - start).div_ceil(parts));
+            while let Ok(start) = next.fetch_update(SeqCst, SeqCst, take) {
+                f(start..take(start).unwrap_or(items));
+            }
+        });
+    }
 }
 
 impl Drop for Pool {
@@ -297,6 +315,23 @@ mod tests {
                     }
                 });
                 assert!(hits.iter().all(|h| h.load(SeqCst) == 1), "{items} by {grain}");
+            }
+        }
+    }
+
+    #[test]
+    fn guided_ranges_cover_all_items_once() {
+        for threads in [1, 2, 3] {
+            let pool = Pool::new(threads);
+            for items in [0, 1, 2, 7, 64, 1000] {
+                let hits: Vec<AtomicU32> = (0..items).map(|_| AtomicU32::new(0)).collect();
+                pool.for_each_guided(items, |range| {
+                    assert!(!range.is_empty());
+                    for hit in &hits[range] {
+                        hit.fetch_add(1, SeqCst);
+                    }
+                });
+                assert!(hits.iter().all(|h| h.load(SeqCst) == 1), "{items} by {threads}");
             }
         }
     }

@@ -1,28 +1,31 @@
 //! Integer tiles in plain Rust: the path of every machine without AVX2. Correct first; the compiler
 //! vectorises the inner loop with what the target's baseline has.
 
-use super::gemm::Tile;
-use super::pack::PANEL;
+use super::gemm::Strip;
+use super::pack::{PANEL, PANEL_BLOCK};
+use super::quantize::{BLOCK, STRIDE};
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 4;
 
-/// See [`super::gemm::Kernels::tile`].
+/// See [`super::gemm::Kernels::strip`].
 ///
 /// # Safety
 /// As there.
-pub(super) unsafe fn tile(rows: usize, tile: &Tile) {
-    for panel in 0..tile.panels {
-        for row in 0..rows {
-            // SAFETY: the caller's pointers cover `rows` rows and `panels` panels of one block.
+pub(super) unsafe fn strip(s: &Strip) {
+    // SAFETY: the accumulators have a column pair for each row.
+    unsafe { std::slice::from_raw_parts_mut(s.acc, s.rows * 2 * PANEL) }.fill(0.0);
+    for block in 0..s.blocks {
+        for (panel, row) in (0..s.panels).flat_map(|panel| (0..s.rows).map(move |row| (panel, row))) {
+            // SAFETY: the caller's pointers cover these rows, panels and blocks.
             unsafe {
-                let d = dot_panel(tile.a.add(row * 128), tile.w[panel], 64);
-                let g_right = i32::from(*tile.a_g.add(row));
+                let at = block * s.a_stride + row;
+                let d = dot_panel(s.a.add(at * STRIDE), s.w[panel].add(block * PANEL_BLOCK), BLOCK / 2);
                 for (lane, d) in d.into_iter().enumerate() {
-                    let g = i32::from(*tile.w_g[panel].add(lane)) + g_right;
-                    let scale = f32::from_bits(((g + 127) as u32) << 23);
+                    let g = i32::from(*s.w_g[panel].add(block * PANEL + lane));
+                    let scale = f32::from_bits(((g + 127) as u32) << 23) * *s.a_scale.add(at);
                     // The product is exact, so this is the fused form without needing the instruction.
-                    *tile.acc.add(row * 2 * PANEL + panel * PANEL + lane) += d as f32 * scale;
+                    *s.acc.add(row * 2 * PANEL + panel * PANEL + lane) += d as f32 * scale;
                 }
             }
         }
@@ -39,15 +42,17 @@ pub(super) unsafe fn dots(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
+    panels: usize,
     w: *const i16,
+    w_stride: usize,
     out: *mut i32,
     out_stride: usize,
 ) {
-    for row in 0..rows {
-        // SAFETY: the caller's pointers cover `rows` rows of `a` and `out` and one panel.
+    for (panel, row) in (0..panels).flat_map(|panel| (0..rows).map(move |row| (panel, row))) {
+        // SAFETY: the caller's pointers cover `rows` rows of `a` and `out` and `panels` panels.
         unsafe {
-            let d = dot_panel(a.add(row * a_stride), w, pairs);
-            std::ptr::copy_nonoverlapping(d.as_ptr(), out.add(row * out_stride), PANEL);
+            let d = dot_panel(a.add(row * a_stride), w.add(panel * w_stride), pairs);
+            std::ptr::copy_nonoverlapping(d.as_ptr(), out.add(row * out_stride + panel * PANEL), PANEL);
         }
     }
 }

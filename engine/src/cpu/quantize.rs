@@ -12,6 +12,10 @@ use crate::error::FaultKind;
 /// Elements of a block.
 pub const BLOCK: usize = 128;
 
+/// Elements from one row of a block to the next. Products broadcast a pair of each row in turn; were rows a whole
+/// number of cache lines apart, those loads would all go to the same bank of the first cache, one a cycle.
+pub const STRIDE: usize = BLOCK + 2;
+
 /// Bound on the sum of |q| over a block of a left operand: 16383 * 131080 < 2^31.
 pub const LEFT_SUM: u32 = 131_080;
 
@@ -42,7 +46,18 @@ dispatched! {
     /// # Panics
     /// When `q` is not `BLOCK` times as long as `g` or `x` does not need exactly that many blocks.
     pub fn quantize_row(side: Side, x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), FaultKind> = row_body;
-    fn quantize_strided(side: Side, x: &[f32], q: &mut dyn FnMut(usize, &[i16; BLOCK], i8)) -> Result<(), FaultKind> = strided_body;
+    fn quantize_strided(side: Side, x: &[f32], to: &Place) -> Result<(), FaultKind> = strided_body;
+}
+
+/// Where the blocks of one row of a [`QuantRows`] go.
+struct Place {
+    /// Index of the row's first block among the groups.
+    first: usize,
+    /// Groups from one block of the row to the next.
+    stride: usize,
+    q: Shared<i16>,
+    g: Shared<i8>,
+    scales: Shared<f32>,
 }
 
 #[inline(always)]
@@ -55,12 +70,19 @@ fn row_body(side: Side, x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), Fa
     Ok(())
 }
 
+/// Every group index of `to` is inside its buffers, and nobody else reads or writes them meanwhile: see [`RowWriter::write`].
 #[inline(always)]
-fn strided_body(side: Side, x: &[f32], put: &mut dyn FnMut(usize, &[i16; BLOCK], i8)) -> Result<(), FaultKind> {
-    let mut q = [0i16; BLOCK];
+fn strided_body(side: Side, x: &[f32], to: &Place) -> Result<(), FaultKind> {
     for (block, x) in x.chunks(BLOCK).enumerate() {
-        let g = chunk(side, x, &mut q)?;
-        put(block, &q, g);
+        let group = to.first + block * to.stride;
+        // SAFETY: see above. Integers go where they belong at once: a copy would have to wait for their stores.
+        let q = unsafe { &mut *to.q.at(group * STRIDE).cast::<[i16; BLOCK]>() };
+        let g = chunk(side, x, q)?;
+        // SAFETY: see above.
+        unsafe {
+            *to.g.at(group) = g;
+            *to.scales.at(group) = power(i32::from(g));
+        }
     }
     Ok(())
 }
@@ -158,7 +180,7 @@ fn left_at(x: &[f32; BLOCK], e: i32, bits: i32, q: &mut [i16; BLOCK]) -> u32 {
     sum
 }
 
-/// A batch of quantized rows: `q` `[block][row][128]`, `g` `[block][row]`.
+/// A batch of quantized rows: `q` `[block][row][STRIDE]`, `g` and 2^g `[block][row]`.
 ///
 /// Blocks come first so that a tile of rows lies contiguous within a block: one base address, no
 /// two rows in the same cache set. The memory is kept from batch to batch.
@@ -168,6 +190,7 @@ pub struct QuantRows {
     cols: usize,
     q: Option<Buffer<i16>>,
     g: Option<Buffer<i8>>,
+    scales: Option<Buffer<f32>>,
     written: Vec<AtomicBool>,
 }
 
@@ -185,9 +208,10 @@ impl QuantRows {
         let blocks = cols.div_ceil(BLOCK);
         let groups = rows.checked_mul(blocks).ok_or(std::io::ErrorKind::OutOfMemory)?;
         if self.g.as_ref().is_none_or(|g| g.len() < groups) {
-            let len = groups.checked_mul(BLOCK).ok_or(std::io::ErrorKind::OutOfMemory)?;
+            let len = groups.checked_mul(STRIDE).ok_or(std::io::ErrorKind::OutOfMemory)?;
             self.q = Some(Buffer::zeroed(len)?);
             self.g = Some(Buffer::zeroed(groups)?);
+            self.scales = Some(Buffer::zeroed(groups)?);
         }
         (self.rows, self.cols) = (rows, cols);
         self.written.clear();
@@ -210,14 +234,19 @@ impl QuantRows {
         self.cols.div_ceil(BLOCK)
     }
 
-    /// The integers, `[block][row][128]`.
+    /// The integers, `[block][row][STRIDE]`, of which 128 count.
     pub fn q(&self) -> &[i16] {
-        self.q.as_ref().map_or(&[], |q| &q[..self.rows * self.blocks() * BLOCK])
+        self.q.as_ref().map_or(&[], |q| &q[..self.rows * self.blocks() * STRIDE])
     }
 
     /// The exponents, `[block][row]`.
     pub fn g(&self) -> &[i8] {
         self.g.as_ref().map_or(&[], |g| &g[..self.rows * self.blocks()])
+    }
+
+    /// 2^g, `[block][row]`.
+    pub(super) fn scales(&self) -> &[f32] {
+        self.scales.as_ref().map_or(&[], |s| &s[..self.rows * self.blocks()])
     }
 
     /// A handle through which several threads write rows.
@@ -228,6 +257,7 @@ impl QuantRows {
             cols,
             q: Shared::new(self.q.as_deref_mut().unwrap_or_default()),
             g: Shared::new(self.g.as_deref_mut().unwrap_or_default()),
+            scales: Shared::new(self.scales.as_deref_mut().unwrap_or_default()),
             written: &self.written,
         }
     }
@@ -245,6 +275,7 @@ pub struct RowWriter<'a> {
     cols: usize,
     q: Shared<i16>,
     g: Shared<i8>,
+    scales: Shared<f32>,
     written: &'a [AtomicBool],
 }
 
@@ -259,14 +290,9 @@ impl RowWriter<'_> {
     pub fn write(&self, isa: Isa, side: Side, row: usize, x: &[f32]) -> Result<(), FaultKind> {
         assert_eq!(x.len(), self.cols, "length of the row");
         assert!(!self.written[row].swap(true, Relaxed), "row {row} is written twice");
-        quantize_strided(isa, side, x, &mut |block, q, g| {
-            let index = block * self.rows + row;
-            // SAFETY: the index is inside the buffers sized in `reset`, which this handle borrows exclusively,
-            // and the flag above makes this the only writer of the row.
-            unsafe {
-                std::ptr::copy_nonoverlapping(q.as_ptr(), self.q.at(index * BLOCK), BLOCK);
-                *self.g.at(index) = g;
-            }
-        })
+        // The groups are inside the buffers sized in `reset`, which this handle borrows exclusively, and the flag above
+        // makes this the only writer of the row.
+        let to = Place { first: row, stride: self.rows, q: self.q, g: self.g, scales: self.scales };
+        quantize_strided(isa, side, x, &to)
     }
 }

@@ -1,7 +1,7 @@
 use super::oracle::{self, Twist};
 use super::{Draw, bits};
 use crate::cpu::isa::Isa;
-use crate::cpu::quantize::{QuantRows, Side, quantize_row};
+use crate::cpu::quantize::{QuantRows, STRIDE, Side, quantize_row};
 use crate::error::FaultKind;
 
 /// Blocks that reach each rule's corners, in units of one block of 128.
@@ -165,7 +165,7 @@ fn a_batch_holds_the_rows_written_and_its_memory_is_reused() {
             for block in 0..batch.blocks() {
                 let at = block * rows + row;
                 assert_eq!(batch.g()[at], g[block]);
-                assert_eq!(batch.q()[at * 128..][..128], q[block * 128..][..128]);
+                assert_eq!(batch.q()[at * STRIDE..][..128], q[block * 128..][..128]);
             }
         }
     }
