@@ -12,7 +12,7 @@ use super::memory::Shared;
 use super::ops::{self, Softmax};
 use super::pack::PANEL;
 use super::pool::Pool;
-use super::quantize::{BLOCK, Side, quantize_row};
+use super::quantize::{BLOCK, STRIDE, Side, quantize_row};
 use crate::FaultKind;
 use crate::kv::{PAGE, PageId};
 
@@ -51,8 +51,8 @@ impl HeadShape {
     }
 }
 
-/// Queries of a batch, quantized by L: `[kv_head][row][query head of it]`, each `blocks * 128` integers and `blocks`
-/// exponents.
+/// Queries of a batch, quantized by L: `[kv_head][row][query head of it][block]`, each [`STRIDE`] integers and one
+/// exponent.
 #[derive(Default)]
 pub struct Queries {
     q: Vec<i16>,
@@ -72,7 +72,7 @@ impl Queries {
         fault: &(impl Fn(usize, FaultKind) + Sync),
     ) {
         let (rows, width, blocks) = (x.len() / ld, shape.heads * shape.head_dim, shape.blocks());
-        self.q.resize(rows * shape.heads * blocks * BLOCK, 0);
+        self.q.resize(rows * shape.heads * blocks * STRIDE, 0);
         self.g.resize(rows * shape.heads * blocks, 0);
         let (q, g, x) = (Shared::new(&mut self.q), Shared::new(&mut self.g), Shared::new(x));
         let factor = ops::query_scale(shape.head_dim);
@@ -84,17 +84,17 @@ impl Queries {
                 for (head, x) in x.chunks_exact(shape.head_dim).enumerate() {
                     let (kv, member) = (head / shape.per_kv(), head % shape.per_kv());
                     let at = ((kv * rows + row) * shape.per_kv() + member) * blocks;
-                    // SAFETY: (row, head) has this place alone, inside the sizes above.
-                    let (q, g) = unsafe {
-                        (
-                            std::slice::from_raw_parts_mut(q.at(at * BLOCK), blocks * BLOCK),
-                            std::slice::from_raw_parts_mut(g.at(at), blocks),
-                        )
-                    };
-                    if let Err(kind) = quantize_row(isa, Side::Left, x, q, g) {
-                        q.fill(0);
-                        g.fill(0);
-                        fault(row, kind);
+                    for (block, x) in x.chunks(BLOCK).enumerate() {
+                        // SAFETY: (row, head, block) has this place alone, inside the sizes above.
+                        let (q, g) = unsafe {
+                            let q = std::slice::from_raw_parts_mut(q.at((at + block) * STRIDE), BLOCK);
+                            (q, std::slice::from_raw_parts_mut(g.at(at + block), 1))
+                        };
+                        if let Err(kind) = quantize_row(isa, Side::Left, x, q, g) {
+                            q.fill(0);
+                            g.fill(0);
+                            fault(row, kind);
+                        }
                     }
                 }
             }
@@ -120,23 +120,21 @@ pub fn attend(
     let out = Shared::new(out);
     // Neighbouring items share a tile's rows, not its pages: kv heads are the slow index so that two threads read
     // different pages' parts.
-    pool.for_each(tiles * shape.kv_heads, 1, |range| {
-        let mut item = Item::new(isa, shape, queries, rows, store, layer);
-        for i in range {
-            let (kv_head, tile) = (i / tiles, i % tiles);
-            let tile = tile * TILE..((tile + 1) * TILE).min(rows.len());
-            item.run(kv_head, tile.clone(), fault);
-            for (t, row) in tile.enumerate() {
-                let part = shape.per_kv() * shape.head_dim;
-                // SAFETY: (row, kv head) belongs to this item alone; inside `out` by the check above.
-                let out = unsafe { std::slice::from_raw_parts_mut(out.at(row * width + kv_head * part), part) };
-                item.output(t, out);
-            }
+    let start = || Item::new(isa, shape, queries, rows, store, layer);
+    pool.for_each_with(tiles * shape.kv_heads, start, |item, i| {
+        let (kv_head, tile) = (i / tiles, i % tiles);
+        let tile = tile * TILE..((tile + 1) * TILE).min(rows.len());
+        item.run(kv_head, tile.clone(), fault);
+        for (t, row) in tile.enumerate() {
+            let part = shape.per_kv() * shape.head_dim;
+            // SAFETY: (row, kv head) belongs to this item alone; inside `out` by the check above.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.at(row * width + kv_head * part), part) };
+            item.output(t, out);
         }
     });
 }
 
-/// State of one work item, reused by the next.
+/// State of one thread, used by item after item.
 struct Item<'a> {
     isa: Isa,
     shape: HeadShape,
@@ -147,14 +145,15 @@ struct Item<'a> {
     /// Per (row of the tile, query head).
     state: Vec<Softmax>,
     o: Vec<f32>,
+    /// Of one chunk: keys seen, scores and then weights, `[n][128]`.
+    valid: Vec<usize>,
     scores: Vec<i32>,
-    z: Vec<f32>,
     p: Vec<f32>,
     chunk: Vec<Option<Softmax>>,
     u: Vec<i16>,
     u_g: Vec<i8>,
+    faults: Vec<bool>,
     sums: Vec<i32>,
-    chunk_o: Vec<f32>,
 }
 
 impl<'a> Item<'a> {
@@ -177,14 +176,14 @@ impl<'a> Item<'a> {
             layer,
             state: vec![Softmax { n: 0.0, l: 0.0 }; n],
             o: vec![0.0; n * shape.head_dim],
+            valid: vec![0; n],
             scores: vec![0; n * PAGE],
-            z: vec![0.0; n * PAGE],
             p: vec![0.0; n * PAGE],
             chunk: vec![None; n],
-            u: vec![0; n * PAGE],
+            u: vec![0; n * STRIDE],
             u_g: vec![0; n],
+            faults: vec![false; n],
             sums: vec![0; n * padded.min(BLOCK)],
-            chunk_o: vec![0.0; shape.head_dim.min(BLOCK)],
         }
     }
 
@@ -223,61 +222,54 @@ impl<'a> Item<'a> {
         head: HeadPage<'_>,
         fault: &impl Fn(usize, FaultKind),
     ) {
-        let per_kv = self.shape.per_kv();
+        let (isa, per_kv, head_dim, blocks) = (self.isa, self.shape.per_kv(), self.shape.head_dim, self.shape.blocks());
         let keys = |row: usize| (self.rows[row].position + 1 - chunk * PAGE).min(PAGE);
-        let most = rows.clone().map(keys).max().unwrap_or(0);
         let n = rows.len() * per_kv;
-        self.scores(kv_head, rows.start, n, most, &head);
-        for i in 0..n {
-            let (row, valid) = (rows.start + i / per_kv, keys(rows.start + i / per_kv));
-            let p: &mut [f32; PAGE] = (&mut self.p[i * PAGE..(i + 1) * PAGE]).try_into().expect("a chunk");
-            self.chunk[i] = match ops::softmax_chunk(self.isa, &self.z[i * PAGE..i * PAGE + valid], p) {
-                Ok(softmax) => Some(softmax),
-                Err(kind) => {
-                    fault(row, kind);
-                    p.fill(0.0);
-                    None
-                }
-            };
+        for (i, valid) in self.valid[..n].iter_mut().enumerate() {
+            *valid = keys(rows.start + i / per_kv);
         }
-        let (initial, head_dim) = (chunk == 0, self.shape.head_dim);
-        for block in 0..self.shape.blocks() {
+        let most = self.valid[..n].iter().copied().max().unwrap_or(0);
+        self.scores(kv_head, rows.start, n, most, &head);
+        let (p, weights) = (&mut self.p[..n * PAGE], &mut self.chunk[..n]);
+        ops::softmax_rows(isa, p, &self.valid[..n], weights);
+        weights.iter().enumerate().filter(|(_, w)| w.is_none()).for_each(|(i, _)| {
+            fault(rows.start + i / per_kv, FaultKind::Attention);
+        });
+        for block in 0..blocks {
             let channels = (head_dim - block * BLOCK).min(BLOCK);
-            self.weigh(n, per_kv, rows.start, most, block, &head, fault);
+            ops::weigh_rows(isa, p, head.value_exponents(block), most, &mut self.u, &mut self.u_g, &mut self.faults);
+            for (i, failed) in self.faults[..n].iter_mut().enumerate().filter(|(_, failed)| **failed) {
+                fault(rows.start + i / per_kv, FaultKind::Quantizer);
+                *failed = false;
+            }
             let panels = channels.div_ceil(PANEL);
             let width = panels * PANEL;
-            let sums = &mut self.sums[..n * width];
             dot_panels(
-                self.isa,
+                isa,
                 &self.u,
-                PAGE,
+                STRIDE,
                 n,
                 most.div_ceil(2),
                 head.values(block),
                 PAGE * PANEL,
                 panels,
-                sums,
+                &mut self.sums,
                 width,
             );
-            for i in 0..n {
-                let Some(softmax) = self.chunk[i] else { continue };
-                let at = first * per_kv + i;
-                let start = at * head_dim + block * BLOCK;
-                let (sums, o) = (&self.sums[i * width..i * width + channels], &mut self.o[start..start + channels]);
-                if initial {
-                    ops::scale_values(self.isa, sums, self.u_g[i], o);
-                    self.state[at] = softmax;
-                } else {
-                    let chunk_o = &mut self.chunk_o[..channels];
-                    ops::scale_values(self.isa, sums, self.u_g[i], chunk_o);
-                    // The state moves once per chunk, with its last block; every block starts from the same one.
-                    let mut state = self.state[at];
-                    ops::combine(self.isa, &mut state, o, softmax, chunk_o);
-                    if block + 1 == self.shape.blocks() {
-                        self.state[at] = state;
-                    }
-                }
-            }
+            let at = first * per_kv;
+            ops::fold_rows(
+                isa,
+                chunk == 0,
+                block + 1 == blocks,
+                channels,
+                &self.sums,
+                width,
+                &self.u_g,
+                weights,
+                &mut self.state[at..],
+                &mut self.o[at * head_dim + block * BLOCK..],
+                head_dim,
+            );
         }
     }
 
@@ -285,13 +277,12 @@ impl<'a> Item<'a> {
     fn scores(&mut self, kv_head: usize, row: usize, n: usize, most: usize, head: &HeadPage<'_>) {
         let (blocks, per_kv) = (self.shape.blocks(), self.shape.per_kv());
         let base = (kv_head * self.rows.len() + row) * per_kv * blocks;
-        self.z[..n * PAGE].fill(0.0);
         for block in 0..blocks {
             let pairs = (self.shape.head_dim - block * BLOCK).min(BLOCK) / 2;
             dot_panels(
                 self.isa,
-                &self.queries.q[(base + block) * BLOCK..],
-                blocks * BLOCK,
+                &self.queries.q[(base + block) * STRIDE..],
+                blocks * STRIDE,
                 n,
                 pairs,
                 head.keys(block),
@@ -300,37 +291,8 @@ impl<'a> Item<'a> {
                 &mut self.scores,
                 PAGE,
             );
-            for i in 0..n {
-                let g = self.queries.g[base + i * blocks + block];
-                let range = i * PAGE..i * PAGE + most;
-                let (dots, keys) = (&self.scores[range.clone()], &head.key_exponents(block)[..most]);
-                ops::accumulate_scores(self.isa, dots, g, keys, &mut self.z[range]);
-            }
-        }
-    }
-
-    /// u = L(p * 2^E) of a block's values.
-    #[allow(clippy::too_many_arguments)]
-    fn weigh(
-        &mut self,
-        n: usize,
-        per_kv: usize,
-        row: usize,
-        most: usize,
-        block: usize,
-        head: &HeadPage<'_>,
-        fault: &impl Fn(usize, FaultKind),
-    ) {
-        let mut weighted = [0f32; PAGE];
-        for i in 0..n {
-            let p: &[f32; PAGE] = (&self.p[i * PAGE..(i + 1) * PAGE]).try_into().expect("a chunk");
-            ops::weigh(self.isa, p, &head.value_exponents(block)[..most], &mut weighted);
-            let (u, g) = (&mut self.u[i * PAGE..(i + 1) * PAGE], &mut self.u_g[i..i + 1]);
-            if let Err(kind) = quantize_row(self.isa, Side::Left, &weighted, u, g) {
-                fault(row + i / per_kv, kind);
-                u.fill(0);
-                g[0] = 0;
-            }
+            let (g_queries, g_keys) = (&self.queries.g[base + block..], head.key_exponents(block));
+            ops::score_rows(self.isa, block == 0, &self.scores, g_queries, blocks, g_keys, &mut self.p[..n * PAGE]);
         }
     }
 

@@ -397,14 +397,12 @@ fn heads(
     for_each_row(pool, 4, qkv, width, |row, x| {
         let (cos, sin) = rope.row(rows[row].position);
         let (qk, values) = x.split_at_mut((shape.heads + shape.kv_heads) * d);
-        for (i, head) in qk.chunks_exact_mut(d).enumerate() {
-            let weight = if i < shape.heads { &w.q_norm } else { &w.k_norm };
-            if let Err(kind) = ops::rms_norm_in_place(isa, head, weight, eps) {
+        let (queries, keys) = qk.split_at_mut(shape.heads * d);
+        for (heads, weight) in [(queries, &w.q_norm), (&mut *keys, &w.k_norm)] {
+            if let Err(kind) = ops::norm_and_rope(isa, heads, weight, eps, cos, sin) {
                 fault(row, kind);
             }
-            ops::rope(isa, head, cos, sin);
         }
-        let keys = &qk[shape.heads * d..];
         let (position, page) = (rows[row].position, rows[row].pages[rows[row].position / crate::kv::PAGE]);
         for (kv_head, (key, value)) in keys.chunks_exact(d).zip(values.chunks_exact(d)).enumerate() {
             // SAFETY: rows of a batch are different positions, or positions of sequences whose last pages differ, and

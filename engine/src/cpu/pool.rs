@@ -156,7 +156,23 @@ impl Pool {
         });
     }
 
-    /// The same with ranges that shrink: each takes a share of what is left, so that threads mostly work on long ranges and
+    /// Calls `f` once for each of `0..items`, in any order, with a state that each thread starts for itself.
+    pub fn for_each_with<S>(&self, items: usize, start: impl Fn() -> S + Sync, f: impl Fn(&mut S, usize) + Sync) {
+        let next = AtomicUsize::new(0);
+        let work = |_| {
+            let mut state = None;
+            loop {
+                let item = next.fetch_add(1, SeqCst);
+                if item >= items {
+                    return;
+                }
+                f(state.get_or_insert_with(&start), item);
+            }
+        };
+        if self.workers.is_empty() || items <= 1 { work(0) } else { self.run(&work) }
+    }
+
+    /// [`Pool::for_each`] with ranges that shrink: each takes a share of what is left, so that threads mostly work on long ranges and
     /// still end together.
     pub fn for_each_guided(&self, items: usize, f: impl Fn(Range<usize>) + Sync) {
         if self.workers.is_empty() || items <= 1 {
@@ -315,6 +331,26 @@ mod tests {
                     }
                 });
                 assert!(hits.iter().all(|h| h.load(SeqCst) == 1), "{items} by {grain}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_its_state_from_item_to_item() {
+        for threads in [1, 3] {
+            let (pool, states) = (Pool::new(threads), AtomicU32::new(0));
+            for items in [0, 1, 2, 100] {
+                let hits: Vec<AtomicU32> = (0..items).map(|_| AtomicU32::new(0)).collect();
+                states.store(0, SeqCst);
+                pool.for_each_with(
+                    items,
+                    || states.fetch_add(1, SeqCst),
+                    |_, item| {
+                        hits[item].fetch_add(1, SeqCst);
+                    },
+                );
+                assert!(hits.iter().all(|h| h.load(SeqCst) == 1), "{items} by {threads}");
+                assert!(states.load(SeqCst) as usize <= threads.min(items), "{items} by {threads}");
             }
         }
     }

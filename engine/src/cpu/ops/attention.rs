@@ -64,7 +64,7 @@ dispatched! {
 
 /// 2^e for a normal power.
 #[inline(always)]
-fn power(e: i32) -> f32 {
+pub(super) fn power(e: i32) -> f32 {
     f32::from_bits(((e + 127) as u32) << 23)
 }
 
@@ -102,14 +102,18 @@ pub(super) fn chunk_ceiling(x: &[f32; BLOCK]) -> Option<f32> {
 #[inline(always)]
 fn softmax_chunk_body(z: &[f32], p: &mut [f32; BLOCK]) -> Result<Softmax, FaultKind> {
     assert!(!z.is_empty() && z.len() <= BLOCK, "keys of a chunk");
-    let mut all = [f32::NEG_INFINITY; BLOCK];
-    all[..z.len()].copy_from_slice(z);
-    let n = chunk_ceiling(&all).ok_or(FaultKind::Attention)?;
-    for (p, z) in p.iter_mut().zip(&all) {
-        *p = exp2(z - n);
-    }
+    *p = [f32::NEG_INFINITY; BLOCK];
+    p[..z.len()].copy_from_slice(z);
+    softmax_body(p)
+}
+
+/// p of a chunk in the place of z, where absent keys are -inf.
+#[inline(always)]
+pub(super) fn softmax_body(z: &mut [f32; BLOCK]) -> Result<Softmax, FaultKind> {
+    let n = chunk_ceiling(z).ok_or(FaultKind::Attention)?;
+    z.iter_mut().for_each(|z| *z = exp2(*z - n));
     let mut sum = Partial::new();
-    sum.add(p);
+    sum.add(z);
     Ok(Softmax { n, l: sum.total() })
 }
 
@@ -123,7 +127,7 @@ fn weigh_body(p: &[f32; BLOCK], g_values: &[i8], out: &mut [f32; BLOCK]) {
 }
 
 #[inline(always)]
-fn scale_values_body(dots: &[i32], g: i8, out: &mut [f32]) {
+pub(super) fn scale_values_body(dots: &[i32], g: i8, out: &mut [f32]) {
     assert_eq!(dots.len(), out.len(), "lengths of an output");
     let scale = power(i32::from(g) - 14);
     for (out, d) in out.iter_mut().zip(dots) {
@@ -132,7 +136,7 @@ fn scale_values_body(dots: &[i32], g: i8, out: &mut [f32]) {
 }
 
 #[inline(always)]
-fn combine_body(state: &mut Softmax, out: &mut [f32], chunk: Softmax, chunk_out: &[f32]) {
+pub(super) fn combine_body(state: &mut Softmax, out: &mut [f32], chunk: Softmax, chunk_out: &[f32]) {
     assert_eq!(out.len(), chunk_out.len(), "lengths of outputs");
     let n = if chunk.n > state.n { chunk.n } else { state.n };
     let (a, b) = (step(state.n - n), step(chunk.n - n));

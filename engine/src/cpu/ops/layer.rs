@@ -30,6 +30,15 @@ dispatched! {
     /// When the lengths disagree.
     pub fn rope(x: &mut [f32], cos: &[f32], sin: &[f32]) = rope_body;
 
+    /// Norm and rotary embedding of heads of `weight.len()` elements each.
+    ///
+    /// # Errors
+    /// As [`rms_norm`], for any of them; the others are done all the same, and its norm is left out.
+    ///
+    /// # Panics
+    /// When the lengths disagree.
+    pub fn norm_and_rope(heads: &mut [f32], weight: &[f32], eps: f32, cos: &[f32], sin: &[f32]) -> Result<(), FaultKind> = norm_and_rope_body;
+
     /// `x[i] = x[i] * factor`.
     pub fn scale(x: &mut [f32], factor: f32) = scale_body;
 
@@ -58,6 +67,17 @@ fn rms_norm_in_place_body(x: &mut [f32], weight: &[f32], eps: f32) -> Result<(),
         *x = (*x * r) * weight;
     }
     Ok(())
+}
+
+#[inline(always)]
+fn norm_and_rope_body(heads: &mut [f32], weight: &[f32], eps: f32, cos: &[f32], sin: &[f32]) -> Result<(), FaultKind> {
+    assert!(heads.len().is_multiple_of(weight.len()), "whole heads");
+    let mut result = Ok(());
+    for head in heads.chunks_exact_mut(weight.len()) {
+        result = result.and(rms_norm_in_place_body(head, weight, eps));
+        rope_body(head, cos, sin);
+    }
+    result
 }
 
 #[inline(always)]
