@@ -102,7 +102,8 @@ impl Queries {
     }
 }
 
-/// Attention of all rows: `out` is `[row][heads * head_dim]`; rows and queries are in the same order.
+/// Attention of all rows, which are in the queries' order: `emit(row, kv head, part)` once for each, with the outputs of the
+/// query heads that read the kv head, `[heads / kv_heads][head_dim]`.
 #[allow(clippy::too_many_arguments)]
 pub fn attend(
     isa: Isa,
@@ -112,12 +113,10 @@ pub fn attend(
     rows: &[QueryRow<'_>],
     store: &PageStore,
     layer: usize,
-    out: &mut [f32],
+    emit: &(impl Fn(usize, usize, &[f32]) + Sync),
     fault: &(impl Fn(usize, FaultKind) + Sync),
 ) {
-    let (width, tiles) = (shape.heads * shape.head_dim, rows.len().div_ceil(TILE));
-    assert_eq!(out.len(), rows.len() * width, "rows of the output");
-    let out = Shared::new(out);
+    let tiles = rows.len().div_ceil(TILE);
     // Neighbouring items share a tile's rows, not its pages: kv heads are the slow index so that two threads read
     // different pages' parts.
     let start = || Item::new(isa, shape, queries, rows, store, layer);
@@ -126,10 +125,7 @@ pub fn attend(
         let tile = tile * TILE..((tile + 1) * TILE).min(rows.len());
         item.run(kv_head, tile.clone(), fault);
         for (t, row) in tile.enumerate() {
-            let part = shape.per_kv() * shape.head_dim;
-            // SAFETY: (row, kv head) belongs to this item alone; inside `out` by the check above.
-            let out = unsafe { std::slice::from_raw_parts_mut(out.at(row * width + kv_head * part), part) };
-            item.output(t, out);
+            emit(row, kv_head, item.output(t));
         }
     });
 }
@@ -297,12 +293,12 @@ impl<'a> Item<'a> {
     }
 
     /// The finished output of a row of the tile: `[query head][head_dim]`.
-    fn output(&self, row: usize, out: &mut [f32]) {
+    fn output(&mut self, row: usize) -> &[f32] {
         let (per_kv, d) = (self.shape.per_kv(), self.shape.head_dim);
-        for (member, out) in out.chunks_exact_mut(d).enumerate() {
-            let at = row * per_kv + member;
-            out.copy_from_slice(&self.o[at * d..(at + 1) * d]);
-            ops::divide(self.isa, out, self.state[at].l);
+        let out = &mut self.o[row * per_kv * d..(row + 1) * per_kv * d];
+        for (out, state) in out.chunks_exact_mut(d).zip(&self.state[row * per_kv..]) {
+            ops::divide(self.isa, out, state.l);
         }
+        out
     }
 }

@@ -8,11 +8,12 @@ use std::sync::Mutex;
 
 use super::attention::{HeadShape, Queries, QueryRow, attend};
 use super::cache::{PageLayout, PageStore};
-use super::gemm::{Mode, matmul};
+use super::gemm::{Mode, matmul, silu_mul_quantized};
 use super::isa::Isa;
+use super::memory::Shared;
 use super::ops;
 use super::pool::Pool;
-use super::quantize::{QuantRows, Side};
+use super::quantize::{BLOCK, QuantRows, Side};
 use super::rope::RopeTable;
 use super::rows::{for_each_row, for_each_row2};
 use super::weights::{LayerWeights, Weights};
@@ -45,6 +46,13 @@ pub struct CpuModel {
     work: Workspace,
 }
 
+/// Rows from which on the down projection's input is quantized where it is made: a thread then takes whole blocks of
+/// columns, too coarse a share where few rows make the weights' memory the limit.
+const FUSED_FROM: usize = 32;
+
+/// Rows that a thread takes at a time where each is little work.
+const NORM_ROWS: usize = 4;
+
 /// Activations of the batch at hand; memory is kept from batch to batch.
 #[derive(Default)]
 struct Workspace {
@@ -55,6 +63,8 @@ struct Workspace {
     activation: Vec<f32>,
     logits: Vec<f32>,
     quantized: QuantRows,
+    /// The next product's input, while a product makes it of the other.
+    next: QuantRows,
     queries: Queries,
 }
 
@@ -221,8 +231,9 @@ impl CpuModel {
         let watched = probe.is_some();
         let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
 
-        norm.run(&mut work.x[..n * hidden], &w.input_norm, &mut work.normed, &mut work.quantized, &fault)?;
-        report(Stage::AttentionNorm, &work.normed[..n * hidden], 0..hidden);
+        let normed = fit(&mut work.normed, if watched { n * hidden } else { 0 });
+        norm.run(&mut work.x[..n * hidden], &w.input_norm, normed, &mut work.quantized, &fault)?;
+        report(Stage::AttentionNorm, normed, 0..hidden);
         let width = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
         let qkv = fit(&mut work.qkv, n * width);
         matmul(isa, pool, &w.qkv, &work.quantized, qkv, width, Mode::Store);
@@ -232,34 +243,66 @@ impl CpuModel {
             report(stage, &*qkv, part);
         }
         work.queries.quantize(isa, pool, shape, qkv, width, &fault);
-        let attention = fit(&mut work.attention, n * q_end);
         // A row's heads are in several threads' hands: of their faults the least kind, not the first one, is told.
         let attended = Mutex::new(vec![None::<FaultKind>; n]);
         let least = |row: usize, kind: FaultKind| {
             let found = &mut attended.lock().expect("no panic while held")[row];
             *found = Some(found.map_or(kind, |k| k.min(kind)));
         };
-        attend(isa, pool, shape, &work.queries, rows, store, index, attention, &least);
-        for (row, kind) in attended.into_inner().expect("no panic while held").into_iter().enumerate() {
-            kind.into_iter().for_each(|kind| fault(row, kind));
+        let late = Mutex::new(Vec::new());
+        let part = shape.per_kv() * shape.head_dim;
+        work.quantized.reset(n, q_end).map_err(memory)?;
+        let writer = work.quantized.writer();
+        if !watched && part.is_multiple_of(BLOCK) {
+            let emit = |row, kv_head, x: &[f32]| {
+                if let Err(kind) = writer.write_blocks(isa, Side::Right, row, kv_head * part / BLOCK, x) {
+                    late.lock().expect("no panic while held").push((row, kind));
+                }
+            };
+            attend(isa, pool, shape, &work.queries, rows, store, index, &emit, &least);
+        } else {
+            let attention = fit(&mut work.attention, n * q_end);
+            let out = Shared::new(attention);
+            let emit = |row, kv_head, x: &[f32]| {
+                // SAFETY: each (row, kv head) is emitted once and has this part of the buffer alone.
+                unsafe { std::slice::from_raw_parts_mut(out.at(row * q_end + kv_head * part), part) }
+                    .copy_from_slice(x);
+            };
+            attend(isa, pool, shape, &work.queries, rows, store, index, &emit, &least);
+            report(Stage::Attention, attention, 0..q_end);
+            for_each_row(pool, 4, attention, q_end, |row, x| {
+                if let Err(kind) = writer.write(isa, Side::Right, row, x) {
+                    late.lock().expect("no panic while held").push((row, kind));
+                }
+            });
         }
-        report(Stage::Attention, attention, 0..q_end);
-        quantize_rows(isa, pool, attention, q_end, &mut work.quantized, &fault)?;
+        let attended = attended.into_inner().expect("no panic while held").into_iter().enumerate();
+        let attended = attended.filter_map(|(row, kind)| kind.map(|kind| (row, kind)));
+        let late = late.into_inner().expect("no panic while held");
+        attended.chain(late).for_each(|(row, kind)| fault(row, kind));
         let x = &mut work.x[..n * hidden];
         matmul(isa, pool, &w.o, &work.quantized, x, hidden, Mode::Add);
         report(Stage::ResidualAttention, x, 0..hidden);
 
-        norm.run(x, &w.post_norm, &mut work.normed, &mut work.quantized, &fault)?;
-        report(Stage::MlpNorm, &work.normed[..n * hidden], 0..hidden);
-        let activation = fit(&mut work.activation, n * config.intermediate_size);
+        let normed = fit(&mut work.normed, if watched { n * hidden } else { 0 });
+        norm.run(x, &w.post_norm, normed, &mut work.quantized, &fault)?;
+        report(Stage::MlpNorm, normed, 0..hidden);
+        let intermediate = config.intermediate_size;
+        if !watched && n >= FUSED_FROM {
+            work.next.reset(n, intermediate).map_err(memory)?;
+            silu_mul_quantized(isa, pool, &w.gate_up, &work.quantized, &work.next.writer(), &fault);
+            matmul(isa, pool, &w.down, &work.next, x, hidden, Mode::Add);
+            return Ok(());
+        }
+        let activation = fit(&mut work.activation, n * intermediate);
         // Gate and up values are not stored; for a probe they are made once more, apart.
         for (stage, mode) in [(Stage::Gate, Mode::Gate), (Stage::Up, Mode::Up)].into_iter().filter(|_| watched) {
-            matmul(isa, pool, &w.gate_up, &work.quantized, activation, config.intermediate_size, mode);
-            report(stage, activation, 0..config.intermediate_size);
+            matmul(isa, pool, &w.gate_up, &work.quantized, activation, intermediate, mode);
+            report(stage, activation, 0..intermediate);
         }
-        matmul(isa, pool, &w.gate_up, &work.quantized, activation, config.intermediate_size, Mode::SiluMul);
-        report(Stage::Activation, activation, 0..config.intermediate_size);
-        quantize_rows(isa, pool, activation, config.intermediate_size, &mut work.quantized, &fault)?;
+        matmul(isa, pool, &w.gate_up, &work.quantized, activation, intermediate, Mode::SiluMul);
+        report(Stage::Activation, activation, 0..intermediate);
+        quantize_rows(isa, pool, activation, intermediate, &mut work.quantized, &fault)?;
         matmul(isa, pool, &w.down, &work.quantized, x, hidden, Mode::Add);
         report(Stage::ResidualMlp, x, 0..hidden);
         Ok(())
@@ -332,28 +375,39 @@ struct Norm<'a> {
 }
 
 impl Norm<'_> {
-    /// RMSNorm of each row, quantized by R.
+    /// RMSNorm of each row, quantized by R; kept in `normed` unless that is empty.
     fn run(
         &self,
         x: &mut [f32],
         weight: &[f32],
-        normed: &mut Vec<f32>,
+        normed: &mut [f32],
         quantized: &mut QuantRows,
         fault: &(impl Fn(usize, FaultKind) + Sync),
     ) -> Result<()> {
         let hidden = self.hidden;
         quantized.reset(x.len() / hidden, hidden).map_err(memory)?;
         let writer = quantized.writer();
-        let normed = fit(normed, x.len());
-        for_each_row2(self.pool, 4, (x, hidden), (normed, hidden), |row, x, normed| {
+        let write = |row, x: &[f32], normed: &mut [f32]| {
             let result = ops::rms_norm(self.isa, x, weight, self.eps, normed);
             if result.is_err() {
                 normed.fill(0.0);
             }
-            if let Err(kind) = result.and(writer.write(self.isa, Side::Right, row, normed)) {
+            // Written also after a fault, so that the row counts as written.
+            let written = writer.write(self.isa, Side::Right, row, normed);
+            if let Err(kind) = result.and(written) {
                 fault(row, kind);
             }
-        });
+        };
+        if normed.is_empty() {
+            let x = &*x;
+            let start = || vec![0.0; hidden];
+            self.pool.for_each_with(x.len().div_ceil(hidden * NORM_ROWS), start, |normed, i| {
+                let rows = x.chunks_exact(hidden).enumerate().skip(i * NORM_ROWS).take(NORM_ROWS);
+                rows.for_each(|(row, x)| write(row, x, normed));
+            });
+        } else {
+            for_each_row2(self.pool, NORM_ROWS, (x, hidden), (normed, hidden), |row, x, normed| write(row, x, normed));
+        }
         Ok(())
     }
 }

@@ -3,9 +3,9 @@
 //! The unit is a strip: up to 48 activation rows by one or two panels. Block by block, tiles of a few rows make the
 //! exact integer dot products and fold them into f32 accumulators that stay in the first cache; blocks ascend,
 //! everything else is free. Two panels at a time stream from memory, each asked for one block ahead; the rows of a
-//! strip share each block of weights while it is in the first cache; many rows go in groups that fit the second
-//! cache, so weights cross the memory bus once per group.
-//! Threads take ranges of (group, panels), long ones first, and never share an output.
+//! strip share each block of weights while it is in the first cache, and the strips a unit of panels while it is in
+//! the second, so weights cross the memory bus once.
+//! Threads take ranges of (unit, rows), long ones first, and never share an output.
 
 use std::ops::Range;
 
@@ -13,16 +13,20 @@ use super::isa::{Isa, Path, dispatched};
 use super::memory::Shared;
 use super::pack::{PANEL, PANEL_BLOCK, PackedMatrix};
 use super::pool::Pool;
-use super::quantize::{BLOCK, QuantRows, STRIDE};
+use super::quantize::{BLOCK, QuantRows, RowWriter, STRIDE, Side};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
 use super::{ops, portable};
+use crate::FaultKind;
 
 /// Rows of a strip at most: their accumulators by two panels are 6 KiB.
 pub(super) const STRIP: usize = 48;
 
-/// Bytes of activations that are to stay in the second cache while panels go by.
-const GROUP_BYTES: usize = 512 << 10;
+/// Bytes of weights that are to stay in the second cache while strips go by.
+const UNIT_BYTES: usize = 512 << 10;
+
+/// Rows that one thread takes at a time, at most: two strips, so that threads end together.
+const SEGMENT: usize = 2 * STRIP;
 
 /// Panels of a strip at most, and of a column of the accumulators.
 const PAIR: usize = 2;
@@ -113,14 +117,42 @@ pub(super) fn shares(rows: usize, most: usize) -> impl Iterator<Item = usize> {
 /// # Panics
 /// When shapes disagree, a row of `a` was not written, or [`Mode::SiluMul`] does not meet a gate and up pair.
 pub fn matmul(isa: Isa, pool: &Pool, w: &PackedMatrix, a: &QuantRows, out: &mut [f32], ld_out: usize, mode: Mode) {
-    let job = Job::new(isa, w, a, out, ld_out, 0..w.panels(), mode);
-    let pairs = w.panels().div_ceil(PAIR);
-    // Pairs of one group of rows, then of the next: the rows stay in the second cache.
-    pool.for_each_guided(pairs * job.groups(), |range| {
-        for group in range.start / pairs..range.end.div_ceil(pairs) {
-            let first = range.start.max(group * pairs) - group * pairs;
-            let end = range.end.min((group + 1) * pairs) - group * pairs;
-            job.run(group, first * PAIR..(end * PAIR).min(w.panels()));
+    let job = Job::new(isa, w, a, mode);
+    let out = Output::new(&job, out, ld_out, 0..w.panels());
+    job.share_out(pool, job.unit_pairs(), |rows, panels| job.run(&out, rows, panels));
+}
+
+/// (g / (1 + exp(-g))) * u for the gate g and the up u of a matrix made by [`PackedMatrix::pack_gate_up`], quantized by R
+/// into `to` block by block; `fault` hears of rows that cannot be.
+///
+/// # Panics
+/// As [`matmul`], and when `to` has other rows or columns than the product or a block of it was written.
+pub fn silu_mul_quantized(
+    isa: Isa,
+    pool: &Pool,
+    w: &PackedMatrix,
+    a: &QuantRows,
+    to: &RowWriter<'_>,
+    fault: &(impl Fn(usize, FaultKind) + Sync),
+) {
+    let job = Job::new(isa, w, a, Mode::SiluMul);
+    assert_eq!((to.rows(), to.cols()), (a.rows(), w.rows()), "rows and columns of the quantized product");
+    // A pair of panels makes 16 columns.
+    let pairs = BLOCK / PANEL;
+    job.share_out(pool, pairs, |rows, panels| {
+        let block = panels.start / PAIR / pairs;
+        let width = BLOCK.min(w.rows() - block * BLOCK);
+        let mut values = Lines([0f32; STRIP * BLOCK]);
+        let values = &mut values.0;
+        for strip in job.strips(rows) {
+            let out =
+                Output { first: Shared::new(values), row: strip.start, ld: BLOCK, columns: block * BLOCK..w.rows() };
+            job.run(&out, strip.clone(), panels.clone());
+            for (row, x) in strip.zip(values.chunks_exact(BLOCK)) {
+                if let Err(kind) = to.write_blocks(isa, Side::Right, row, block, &x[..width]) {
+                    fault(row, kind);
+                }
+            }
         }
     });
 }
@@ -138,8 +170,9 @@ pub fn matmul_panels(
     ld_out: usize,
     mode: Mode,
 ) {
-    let job = Job::new(isa, w, a, out, ld_out, panels.clone(), mode);
-    (0..job.groups()).for_each(|group| job.run(group, panels.clone()));
+    let job = Job::new(isa, w, a, mode);
+    let out = Output::new(&job, out, ld_out, panels.clone());
+    job.run(&out, 0..a.rows(), panels);
 }
 
 struct Job<'a> {
@@ -147,82 +180,111 @@ struct Job<'a> {
     kernels: Kernels,
     w: &'a PackedMatrix,
     a: &'a QuantRows,
-    out: Shared<f32>,
-    ld_out: usize,
-    /// The output of the first column of `out`, and one past the last.
-    columns: Range<usize>,
     mode: Mode,
 }
 
-impl<'a> Job<'a> {
-    fn new(
-        isa: Isa,
-        w: &'a PackedMatrix,
-        a: &'a QuantRows,
-        out: &mut [f32],
-        ld_out: usize,
-        panels: Range<usize>,
-        mode: Mode,
-    ) -> Self {
-        assert_eq!(w.cols(), a.cols(), "inputs of the weights and of the activations");
-        assert!(a.complete(), "every activation row is written");
+/// Where products go. Each (row, panel) is finished by one thread.
+struct Output {
+    /// Row `row` and column `columns.start`.
+    first: Shared<f32>,
+    row: usize,
+    /// Elements from one row to the next.
+    ld: usize,
+    columns: Range<usize>,
+}
+
+impl Output {
+    /// All rows, and the columns that `panels` make.
+    fn new(job: &Job<'_>, out: &mut [f32], ld: usize, panels: Range<usize>) -> Self {
+        let (w, per_part) = (job.w, job.w.parts());
         assert!(panels.start <= panels.end && panels.end <= w.panels(), "panels {panels:?} of {}", w.panels());
-        let per_part = match mode {
-            Mode::SiluMul | Mode::Gate | Mode::Up => {
-                assert!(
-                    w.parts() == 2 && panels.start.is_multiple_of(2) && panels.end.is_multiple_of(2),
-                    "whole gate and up pairs"
-                );
-                2
-            }
-            Mode::Store | Mode::Add => {
-                assert_eq!(w.parts(), 1, "a gate and up pair is made for Mode::SiluMul");
-                1
-            }
-        };
+        assert!(
+            panels.start.is_multiple_of(per_part) && panels.end.is_multiple_of(per_part),
+            "whole gate and up pairs"
+        );
         let last = (panels.end / per_part * PANEL).min(w.rows());
         let columns = (panels.start / per_part * PANEL).min(last)..last;
-        if a.rows() > 0 && !columns.is_empty() {
-            assert!(columns.len() <= ld_out, "row stride of the output");
-            let needed = (a.rows() - 1).checked_mul(ld_out).and_then(|n| n.checked_add(columns.len()));
+        if job.a.rows() > 0 && !columns.is_empty() {
+            assert!(columns.len() <= ld, "row stride of the output");
+            let needed = (job.a.rows() - 1).checked_mul(ld).and_then(|n| n.checked_add(columns.len()));
             assert!(needed.is_some_and(|n| n <= out.len()), "length of the output");
         }
-        Self { isa, kernels: kernels(isa), w, a, out: Shared::new(out), ld_out, columns, mode }
+        Self { first: Shared::new(out), row: 0, ld, columns }
+    }
+}
+
+impl<'a> Job<'a> {
+    fn new(isa: Isa, w: &'a PackedMatrix, a: &'a QuantRows, mode: Mode) -> Self {
+        assert_eq!(w.cols(), a.cols(), "inputs of the weights and of the activations");
+        assert!(a.complete(), "every activation row is written");
+        match mode {
+            Mode::SiluMul | Mode::Gate | Mode::Up => assert_eq!(w.parts(), 2, "a gate and up pair"),
+            Mode::Store | Mode::Add => assert_eq!(w.parts(), 1, "a gate and up pair is made for Mode::SiluMul"),
+        }
+        Self { isa, kernels: kernels(isa), w, a, mode }
     }
 
-    /// Rows that stay in the second cache together.
-    fn group_rows(&self) -> usize {
-        (GROUP_BYTES / (self.w.blocks() * BLOCK * size_of::<i16>()).max(1)).next_multiple_of(STRIP)
+    /// Pairs of panels that stay in the second cache while strips of rows go by; one where there is one strip, so that
+    /// threads end together.
+    fn unit_pairs(&self) -> usize {
+        let pair_bytes = PAIR * self.w.blocks() * PANEL_BLOCK * size_of::<i16>();
+        if self.a.rows() <= STRIP { 1 } else { (UNIT_BYTES / pair_bytes).clamp(1, BLOCK / PANEL) }
     }
 
-    fn groups(&self) -> usize {
-        self.a.rows().div_ceil(self.group_rows())
+    /// Calls `f(rows, panels)` for units of `pairs` pairs of panels and segments of rows: weights cross the memory bus
+    /// once, a unit's segments one after the other.
+    fn share_out(&self, pool: &Pool, pairs: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
+        let (rows, panels) = (self.a.rows(), self.w.panels());
+        let (segments, units) = (rows.div_ceil(SEGMENT), panels.div_ceil(PAIR * pairs));
+        pool.for_each_guided(segments * units, |items| {
+            for item in items {
+                let (unit, segment) = (item / segments, item % segments);
+                let panels = unit * pairs * PAIR..((unit + 1) * pairs * PAIR).min(panels);
+                f(segment * SEGMENT..((segment + 1) * SEGMENT).min(rows), panels);
+            }
+        });
     }
 
-    /// Some panels for one group of rows.
-    fn run(&self, group: usize, panels: Range<usize>) {
-        let mut acc = Accumulators([[0.0; PAIR * PANEL]; STRIP]);
-        let (first, most) = (group * self.group_rows(), self.group_rows());
-        let rows = most.min(self.a.rows() - first);
-        for panel in panels.clone().step_by(PAIR) {
-            let count = PAIR.min(panels.end - panel);
-            let (mut row, mut tiles) = (first, shares(rows, self.kernels.rows));
-            loop {
-                let share = tiles.by_ref().take(STRIP / self.kernels.rows).sum();
-                if share == 0 {
-                    break;
-                }
-                let acc = &mut acc.0[..share];
-                let (out, width) = self.place(row, panel, count);
-                self.strip(acc, row, panel, count, out);
-                finish_rows(self.isa, acc, out, self.ld_out, width, self.mode);
-                row += share;
+    /// Strips of whole tiles of some rows.
+    fn strips(&self, rows: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let (most, mut row) = (STRIP / self.kernels.rows, rows.start);
+        let mut tiles = shares(rows.len(), self.kernels.rows);
+        std::iter::from_fn(move || {
+            let start = row;
+            row += tiles.by_ref().take(most).sum::<usize>();
+            (row > start).then_some(start..row)
+        })
+    }
+
+    /// Some rows by some panels.
+    fn run(&self, out: &Output, rows: Range<usize>, panels: Range<usize>) {
+        let mut acc = Lines([[0.0; PAIR * PANEL]; STRIP]);
+        for strip in self.strips(rows) {
+            let acc = &mut acc.0[..strip.len()];
+            for panel in panels.clone().step_by(PAIR) {
+                let count = PAIR.min(panels.end - panel);
+                let (start, width) = match self.mode {
+                    Mode::SiluMul | Mode::Gate | Mode::Up => (panel / 2 * PANEL, PANEL),
+                    Mode::Store | Mode::Add => (panel * PANEL, count * PANEL),
+                };
+                let first = out.first.at((strip.start - out.row) * out.ld + start - out.columns.start);
+                self.strip(acc, strip.start, panel, count, first, out.ld);
+                let width = width.min(out.columns.end - start);
+                finish_rows(self.isa, acc, first, out.ld, width, self.mode);
             }
         }
     }
 
     /// Accumulators of some rows by one or two panels.
-    fn strip(&self, acc: &mut [[f32; PAIR * PANEL]], row: usize, panel: usize, count: usize, out: *const f32) {
+    fn strip(
+        &self,
+        acc: &mut [[f32; PAIR * PANEL]],
+        row: usize,
+        panel: usize,
+        count: usize,
+        out: *const f32,
+        out_stride: usize,
+    ) {
         let blocks = self.w.blocks();
         let w = |panel: usize| self.w.q().as_ptr().wrapping_add(panel * blocks * PANEL_BLOCK);
         let w_g = |panel: usize| self.w.g().as_ptr().wrapping_add(panel * blocks * PANEL);
@@ -239,32 +301,23 @@ impl<'a> Job<'a> {
             ahead: [w(panel + count), w(second + count)],
             acc: acc.as_flattened_mut().as_mut_ptr(),
             out,
-            out_stride: self.ld_out,
+            out_stride,
         };
         // SAFETY: row + acc.len() <= rows and panel + count <= panels of the buffers behind the pointers, and the
         // accumulators have a column pair for each row; the `Isa` vouches for the path.
         unsafe { (self.kernels.strip)(&strip) }
     }
-
-    /// Where a row's part made of one or two panels goes, and how many elements it has.
-    fn place(&self, row: usize, panel: usize, count: usize) -> (*mut f32, usize) {
-        let (start, width) = match self.mode {
-            Mode::SiluMul | Mode::Gate | Mode::Up => (panel / 2 * PANEL, PANEL),
-            Mode::Store | Mode::Add => (panel * PANEL, count * PANEL),
-        };
-        let first = self.out.at(row * self.ld_out + start - self.columns.start);
-        (first, width.min(self.columns.end - start))
-    }
 }
 
+/// On whole cache lines.
 #[repr(align(64))]
-struct Accumulators([[f32; PAIR * PANEL]; STRIP]);
+struct Lines<T>(T);
 
 dispatched! {
     fn finish_rows(acc: &[[f32; PAIR * PANEL]], out: *mut f32, ld_out: usize, width: usize, mode: Mode) = finish_body;
 }
 
-/// `out` has `width` elements for each row of `acc`, at strides of `ld_out`; by the check in `Job::new` they lie inside
+/// `out` has `width` elements for each row of `acc`, at strides of `ld_out`; by the check in `Output::new` they lie inside
 /// the output, and each (row, panel) is finished by one thread.
 #[inline(always)]
 fn finish_body(acc: &[[f32; PAIR * PANEL]], out: *mut f32, ld_out: usize, width: usize, mode: Mode) {

@@ -215,7 +215,7 @@ impl QuantRows {
         }
         (self.rows, self.cols) = (rows, cols);
         self.written.clear();
-        self.written.resize_with(rows, || AtomicBool::new(false));
+        self.written.resize_with(groups, || AtomicBool::new(false));
         Ok(())
     }
 
@@ -262,13 +262,13 @@ impl QuantRows {
         }
     }
 
-    /// Whether each row was written since the last `reset`.
+    /// Whether each block was written since the last `reset`.
     pub(super) fn complete(&self) -> bool {
         self.written.iter().all(|w| w.load(Relaxed))
     }
 }
 
-/// Writes rows of a [`QuantRows`], each row once, from any thread.
+/// Writes rows of a [`QuantRows`], each block once, from any thread.
 #[derive(Clone, Copy)]
 pub struct RowWriter<'a> {
     rows: usize,
@@ -280,6 +280,16 @@ pub struct RowWriter<'a> {
 }
 
 impl RowWriter<'_> {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Elements of a row before padding.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
     /// Quantizes `x`, of `cols` elements, into row `row`.
     ///
     /// # Errors
@@ -289,10 +299,27 @@ impl RowWriter<'_> {
     /// When the row does not exist, was written since the last `reset`, or `x` has another length.
     pub fn write(&self, isa: Isa, side: Side, row: usize, x: &[f32]) -> Result<(), FaultKind> {
         assert_eq!(x.len(), self.cols, "length of the row");
-        assert!(!self.written[row].swap(true, Relaxed), "row {row} is written twice");
-        // The groups are inside the buffers sized in `reset`, which this handle borrows exclusively, and the flag above
-        // makes this the only writer of the row.
-        let to = Place { first: row, stride: self.rows, q: self.q, g: self.g, scales: self.scales };
+        self.write_blocks(isa, side, row, 0, x)
+    }
+
+    /// Quantizes `x` into a row's blocks from `block` on. Only the row's last block may be shorter than 128 elements.
+    ///
+    /// # Errors
+    /// As [`RowWriter::write`].
+    ///
+    /// # Panics
+    /// When a block does not exist, was written since the last `reset`, or `x` ends within one.
+    pub fn write_blocks(&self, isa: Isa, side: Side, row: usize, block: usize, x: &[f32]) -> Result<(), FaultKind> {
+        let end = block * BLOCK + x.len();
+        assert!(row < self.rows && (end == self.cols || end < self.cols && end.is_multiple_of(BLOCK)), "whole blocks");
+        for block in block..block + x.len().div_ceil(BLOCK) {
+            let again = self.written[block * self.rows + row].swap(true, Relaxed);
+            assert!(!again, "block {block} of row {row} is written twice");
+        }
+        // The groups are inside the buffers sized in `reset`, which this handle borrows exclusively, and the flags above
+        // make this the only writer of these blocks.
+        let first = block * self.rows + row;
+        let to = Place { first, stride: self.rows, q: self.q, g: self.g, scales: self.scales };
         quantize_strided(isa, side, x, &to)
     }
 }

@@ -146,7 +146,7 @@ fn a_batch_holds_the_rows_written_and_its_memory_is_reused() {
     let mut batch = QuantRows::new();
     for (rows, cols) in [(5, 300), (1, 128), (7, 129), (3, 0), (0, 64), (2, 640)] {
         batch.reset(rows, cols).unwrap();
-        assert_eq!(batch.complete(), rows == 0);
+        assert_eq!(batch.complete(), rows * cols == 0);
         let x: Vec<Vec<f32>> = (0..rows).map(|_| draw.row(cols)).collect();
         let writer = batch.writer();
         std::thread::scope(|scope| {
