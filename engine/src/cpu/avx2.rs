@@ -41,7 +41,7 @@ struct Tile {
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn strip(s: &Strip) {
     // SAFETY: the accumulators have a column pair for each row.
-    unsafe { std::slice::from_raw_parts_mut(s.acc, s.rows * 2 * PANEL) }.fill(0.0);
+    unsafe { s.acc.write_bytes(0, s.rows * 2 * PANEL) };
     for block in 0..s.blocks {
         for panel in 0..s.panels {
             let w = s.w[panel].wrapping_add(block * PANEL_BLOCK);

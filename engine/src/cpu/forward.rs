@@ -10,7 +10,7 @@ use super::attention::{HeadShape, Queries, QueryRow, attend};
 use super::cache::{PageLayout, PageStore};
 use super::gemm::{Mode, matmul, silu_mul_quantized};
 use super::isa::Isa;
-use super::memory::Shared;
+use super::memory::{Scratch, Shared};
 use super::ops;
 use super::pool::Pool;
 use super::quantize::{BLOCK, QuantRows, Side};
@@ -56,12 +56,12 @@ const NORM_ROWS: usize = 4;
 /// Activations of the batch at hand; memory is kept from batch to batch.
 #[derive(Default)]
 struct Workspace {
-    x: Vec<f32>,
-    normed: Vec<f32>,
-    qkv: Vec<f32>,
-    attention: Vec<f32>,
-    activation: Vec<f32>,
-    logits: Vec<f32>,
+    x: Scratch<f32>,
+    normed: Scratch<f32>,
+    qkv: Scratch<f32>,
+    attention: Scratch<f32>,
+    activation: Scratch<f32>,
+    logits: Scratch<f32>,
     quantized: QuantRows,
     /// The next product's input, while a product makes it of the other.
     next: QuantRows,
@@ -91,11 +91,10 @@ fn memory(source: std::io::Error) -> Error {
     Error::Unsupported { what: "memory for activations or pages".into(), problem: source.to_string() }
 }
 
-fn fit(buffer: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if buffer.len() < len {
-        buffer.resize(len, 0.0);
-    }
-    &mut buffer[..len]
+/// Elements from one row of activations to the next: one cache line more than a row. Products write the same columns of
+/// many rows in turn; were rows a power of two apart, those lines would displace each other in the first cache.
+fn stride(width: usize) -> usize {
+    width + 16
 }
 
 impl CpuModel {
@@ -185,8 +184,9 @@ impl CpuModel {
             self.store.ensure(*page).map_err(memory)?;
         }
         let embedding = self.checkpoint.embedding();
-        let x = fit(&mut self.work.x, rows.len() * hidden);
-        for_each_row(&self.pool, 8, x, hidden, |row, x| embedding.row_to_f32(tokens[row] as usize, x));
+        let ld = stride(hidden);
+        let x = self.work.x.fit(rows.len() * ld).map_err(memory)?;
+        for_each_row(&self.pool, 8, x, ld, |row, x| embedding.row_to_f32(tokens[row] as usize, &mut x[..hidden]));
         report(&mut probe, -1, Stage::Embedding, &rows, x, 0..hidden);
 
         let faults = Faults(Mutex::new(vec![None; rows.len()]));
@@ -196,9 +196,9 @@ impl CpuModel {
         let layers = self.config.num_hidden_layers;
         let mut out = vec![0.0; rows.len() * hidden];
         let (isa, eps, norm) = (self.isa, self.config.rms_norm_eps as f32, &self.weights.norm);
-        let x = &self.work.x;
+        let x = &*self.work.x.fit(rows.len() * ld).map_err(memory)?;
         for_each_row(&self.pool, 8, &mut out, hidden, |row, out| {
-            if let Err(kind) = ops::rms_norm(isa, &x[row * hidden..(row + 1) * hidden], norm, eps, out) {
+            if let Err(kind) = ops::rms_norm(isa, &x[row * ld..][..hidden], norm, eps, out) {
                 faults.note(row, layers, kind);
             }
         });
@@ -226,23 +226,26 @@ impl CpuModel {
             head_dim: config.head_dim,
         };
         let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, rows.len());
+        let ld = stride(hidden);
         let fault = |row, kind| faults.note(row, index, kind);
         let norm = Norm { isa, pool, eps, hidden };
         let watched = probe.is_some();
         let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
 
-        let normed = fit(&mut work.normed, if watched { n * hidden } else { 0 });
-        norm.run(&mut work.x[..n * hidden], &w.input_norm, normed, &mut work.quantized, &fault)?;
+        let x = work.x.fit(n * ld).map_err(memory)?;
+        let normed = work.normed.fit(if watched { n * hidden } else { 0 }).map_err(memory)?;
+        norm.run(x, &w.input_norm, normed, &mut work.quantized, &fault)?;
         report(Stage::AttentionNorm, normed, 0..hidden);
         let width = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
-        let qkv = fit(&mut work.qkv, n * width);
-        matmul(isa, pool, &w.qkv, &work.quantized, qkv, width, Mode::Store);
+        let qkv_ld = stride(width);
+        let qkv = work.qkv.fit(n * qkv_ld).map_err(memory)?;
+        matmul(isa, pool, &w.qkv, &work.quantized, qkv, qkv_ld, Mode::Store);
         heads(isa, pool, shape, eps, w, rows, rope, index, store, qkv, &fault);
         let (q_end, k_end) = (shape.heads * shape.head_dim, (shape.heads + shape.kv_heads) * shape.head_dim);
         for (stage, part) in [(Stage::Query, 0..q_end), (Stage::Key, q_end..k_end), (Stage::Value, k_end..width)] {
             report(stage, &*qkv, part);
         }
-        work.queries.quantize(isa, pool, shape, qkv, width, &fault);
+        work.queries.quantize(isa, pool, shape, qkv, qkv_ld, &fault);
         // A row's heads are in several threads' hands: of their faults the least kind, not the first one, is told.
         let attended = Mutex::new(vec![None::<FaultKind>; n]);
         let least = |row: usize, kind: FaultKind| {
@@ -261,7 +264,7 @@ impl CpuModel {
             };
             attend(isa, pool, shape, &work.queries, rows, store, index, &emit, &least);
         } else {
-            let attention = fit(&mut work.attention, n * q_end);
+            let attention = work.attention.fit(n * q_end).map_err(memory)?;
             let out = Shared::new(attention);
             let emit = |row, kv_head, x: &[f32]| {
                 // SAFETY: each (row, kv head) is emitted once and has this part of the buffer alone.
@@ -280,21 +283,20 @@ impl CpuModel {
         let attended = attended.filter_map(|(row, kind)| kind.map(|kind| (row, kind)));
         let late = late.into_inner().expect("no panic while held");
         attended.chain(late).for_each(|(row, kind)| fault(row, kind));
-        let x = &mut work.x[..n * hidden];
-        matmul(isa, pool, &w.o, &work.quantized, x, hidden, Mode::Add);
+        matmul(isa, pool, &w.o, &work.quantized, x, ld, Mode::Add);
         report(Stage::ResidualAttention, x, 0..hidden);
 
-        let normed = fit(&mut work.normed, if watched { n * hidden } else { 0 });
+        let normed = work.normed.fit(if watched { n * hidden } else { 0 }).map_err(memory)?;
         norm.run(x, &w.post_norm, normed, &mut work.quantized, &fault)?;
         report(Stage::MlpNorm, normed, 0..hidden);
         let intermediate = config.intermediate_size;
         if !watched && n >= FUSED_FROM {
             work.next.reset(n, intermediate).map_err(memory)?;
             silu_mul_quantized(isa, pool, &w.gate_up, &work.quantized, &work.next.writer(), &fault);
-            matmul(isa, pool, &w.down, &work.next, x, hidden, Mode::Add);
+            matmul(isa, pool, &w.down, &work.next, x, ld, Mode::Add);
             return Ok(());
         }
-        let activation = fit(&mut work.activation, n * intermediate);
+        let activation = work.activation.fit(n * intermediate).map_err(memory)?;
         // Gate and up values are not stored; for a probe they are made once more, apart.
         for (stage, mode) in [(Stage::Gate, Mode::Gate), (Stage::Up, Mode::Up)].into_iter().filter(|_| watched) {
             matmul(isa, pool, &w.gate_up, &work.quantized, activation, intermediate, mode);
@@ -303,7 +305,7 @@ impl CpuModel {
         matmul(isa, pool, &w.gate_up, &work.quantized, activation, intermediate, Mode::SiluMul);
         report(Stage::Activation, activation, 0..intermediate);
         quantize_rows(isa, pool, activation, intermediate, &mut work.quantized, &fault)?;
-        matmul(isa, pool, &w.down, &work.quantized, x, hidden, Mode::Add);
+        matmul(isa, pool, &w.down, &work.quantized, x, ld, Mode::Add);
         report(Stage::ResidualMlp, x, 0..hidden);
         Ok(())
     }
@@ -331,7 +333,7 @@ impl CpuModel {
             }
         });
         let faults = faults.into_inner().expect("no panic while held");
-        let logits = fit(&mut work.logits, hidden.len() * vocab);
+        let logits = work.logits.fit(hidden.len() * vocab).map_err(memory)?;
         matmul(isa, pool, &weights.head, &work.quantized, logits, vocab, Mode::Store);
         for_each_row(pool, 1, logits, vocab, |row, logits| match faults[row] {
             Some(kind) => f(row, Err(kind)),
@@ -384,11 +386,11 @@ impl Norm<'_> {
         quantized: &mut QuantRows,
         fault: &(impl Fn(usize, FaultKind) + Sync),
     ) -> Result<()> {
-        let hidden = self.hidden;
-        quantized.reset(x.len() / hidden, hidden).map_err(memory)?;
+        let (hidden, ld) = (self.hidden, stride(self.hidden));
+        quantized.reset(x.len() / ld, hidden).map_err(memory)?;
         let writer = quantized.writer();
         let write = |row, x: &[f32], normed: &mut [f32]| {
-            let result = ops::rms_norm(self.isa, x, weight, self.eps, normed);
+            let result = ops::rms_norm(self.isa, &x[..hidden], weight, self.eps, normed);
             if result.is_err() {
                 normed.fill(0.0);
             }
@@ -401,12 +403,12 @@ impl Norm<'_> {
         if normed.is_empty() {
             let x = &*x;
             let start = || vec![0.0; hidden];
-            self.pool.for_each_with(x.len().div_ceil(hidden * NORM_ROWS), start, |normed, i| {
-                let rows = x.chunks_exact(hidden).enumerate().skip(i * NORM_ROWS).take(NORM_ROWS);
+            self.pool.for_each_with(x.len().div_ceil(ld * NORM_ROWS), start, |normed, i| {
+                let rows = x.chunks_exact(ld).enumerate().skip(i * NORM_ROWS).take(NORM_ROWS);
                 rows.for_each(|(row, x)| write(row, x, normed));
             });
         } else {
-            for_each_row2(self.pool, NORM_ROWS, (x, hidden), (normed, hidden), |row, x, normed| write(row, x, normed));
+            for_each_row2(self.pool, NORM_ROWS, (x, ld), (normed, hidden), |row, x, normed| write(row, x, normed));
         }
         Ok(())
     }
@@ -448,9 +450,9 @@ fn heads(
 ) {
     let (d, width) = (shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim);
     let writer = store.writer();
-    for_each_row(pool, 4, qkv, width, |row, x| {
+    for_each_row(pool, 4, qkv, stride(width), |row, x| {
         let (cos, sin) = rope.row(rows[row].position);
-        let (qk, values) = x.split_at_mut((shape.heads + shape.kv_heads) * d);
+        let (qk, values) = x[..width].split_at_mut((shape.heads + shape.kv_heads) * d);
         let (queries, keys) = qk.split_at_mut(shape.heads * d);
         for (heads, weight) in [(queries, &w.q_norm), (&mut *keys, &w.k_norm)] {
             if let Err(kind) = ops::norm_and_rope(isa, heads, weight, eps, cos, sin) {

@@ -7,6 +7,7 @@
 //! the second, so weights cross the memory bus once.
 //! Threads take ranges of (unit, rows), long ones first, and never share an output.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::isa::{Isa, Path, dispatched};
@@ -258,7 +259,7 @@ impl<'a> Job<'a> {
 
     /// Some rows by some panels.
     fn run(&self, out: &Output, rows: Range<usize>, panels: Range<usize>) {
-        let mut acc = Lines([[0.0; PAIR * PANEL]; STRIP]);
+        let mut acc = Lines([const { MaybeUninit::<[f32; PAIR * PANEL]>::uninit() }; STRIP]);
         for strip in self.strips(rows) {
             let acc = &mut acc.0[..strip.len()];
             for panel in panels.clone().step_by(PAIR) {
@@ -268,7 +269,7 @@ impl<'a> Job<'a> {
                     Mode::Store | Mode::Add => (panel * PANEL, count * PANEL),
                 };
                 let first = out.first.at((strip.start - out.row) * out.ld + start - out.columns.start);
-                self.strip(acc, strip.start, panel, count, first, out.ld);
+                let acc = self.strip(acc, strip.start, panel, count, first, out.ld);
                 let width = width.min(out.columns.end - start);
                 finish_rows(self.isa, acc, first, out.ld, width, self.mode);
             }
@@ -276,15 +277,15 @@ impl<'a> Job<'a> {
     }
 
     /// Accumulators of some rows by one or two panels.
-    fn strip(
+    fn strip<'m>(
         &self,
-        acc: &mut [[f32; PAIR * PANEL]],
+        acc: &'m mut [MaybeUninit<[f32; PAIR * PANEL]>],
         row: usize,
         panel: usize,
         count: usize,
         out: *const f32,
         out_stride: usize,
-    ) {
+    ) -> &'m [[f32; PAIR * PANEL]] {
         let blocks = self.w.blocks();
         let w = |panel: usize| self.w.q().as_ptr().wrapping_add(panel * blocks * PANEL_BLOCK);
         let w_g = |panel: usize| self.w.g().as_ptr().wrapping_add(panel * blocks * PANEL);
@@ -299,13 +300,16 @@ impl<'a> Job<'a> {
             w: [w(panel), w(second)],
             w_g: [w_g(panel), w_g(second)],
             ahead: [w(panel + count), w(second + count)],
-            acc: acc.as_flattened_mut().as_mut_ptr(),
+            acc: acc.as_mut_ptr().cast(),
             out,
             out_stride,
         };
         // SAFETY: row + acc.len() <= rows and panel + count <= panels of the buffers behind the pointers, and the
-        // accumulators have a column pair for each row; the `Isa` vouches for the path.
-        unsafe { (self.kernels.strip)(&strip) }
+        // accumulators have a column pair for each row, all of which it writes; the `Isa` vouches for the path.
+        unsafe {
+            (self.kernels.strip)(&strip);
+            acc.assume_init_ref()
+        }
     }
 }
 

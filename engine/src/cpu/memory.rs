@@ -106,6 +106,31 @@ impl<T: Plain> std::fmt::Debug for Buffer<T> {
     }
 }
 
+/// A buffer that is replaced when more is asked for than ever before.
+#[derive(Debug)]
+pub(crate) struct Scratch<T: Plain>(Option<Buffer<T>>);
+
+impl<T: Plain> Default for Scratch<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Plain> Scratch<T> {
+    /// `len` elements, of unspecified values.
+    ///
+    /// # Errors
+    /// As [`Buffer::zeroed`].
+    pub(crate) fn fit(&mut self, len: usize) -> io::Result<&mut [T]> {
+        if self.0.as_ref().is_none_or(|b| b.len() < len) {
+            // What is too small goes first: the two need not fit together.
+            self.0 = None;
+            self.0 = Some(Buffer::zeroed(len)?);
+        }
+        Ok(self.0.as_deref_mut().map_or(&mut [], |b| &mut b[..len]))
+    }
+}
+
 /// A pointer that may be handed to other threads; who uses it keeps their writes apart.
 pub(crate) struct Shared<T>(*mut T);
 
@@ -148,6 +173,17 @@ mod tests {
                 assert_eq!(buffer[len - 1], 1.0);
             }
         }
+    }
+
+    #[test]
+    fn scratch_grows_and_never_shrinks() {
+        let mut scratch = Scratch::<f32>::default();
+        assert!(scratch.fit(0).unwrap().is_empty());
+        scratch.fit(10).unwrap().fill(1.0);
+        assert_eq!(scratch.fit(5).unwrap(), [1.0; 5]);
+        assert_eq!(scratch.fit(20).unwrap().len(), 20);
+        assert!(scratch.fit(usize::MAX).is_err());
+        assert_eq!(scratch.fit(20).unwrap(), [0.0; 20]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) const ROWS: usize = 4;
 /// As there.
 pub(super) unsafe fn strip(s: &Strip) {
     // SAFETY: the accumulators have a column pair for each row.
-    unsafe { std::slice::from_raw_parts_mut(s.acc, s.rows * 2 * PANEL) }.fill(0.0);
+    unsafe { s.acc.write_bytes(0, s.rows * 2 * PANEL) };
     for block in 0..s.blocks {
         for (panel, row) in (0..s.panels).flat_map(|panel| (0..s.rows).map(move |row| (panel, row))) {
             // SAFETY: the caller's pointers cover these rows, panels and blocks.
