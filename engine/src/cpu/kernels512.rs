@@ -22,10 +22,11 @@ const PAIRS: usize = BLOCK / 2;
 /// Pairs of one turn of a tile's loop: few turns, so that the processor foresees the last one.
 const UNROLL: usize = 4;
 
-/// What a tile asks for while it works: nothing, the next tile's rows, or the next block's weights, too.
+/// What a tile asks for while it works: nothing, the next tile's rows, or also the next block of one panel or of all.
 const NOTHING: u8 = 0;
 const ROWS_AHEAD: u8 = 1;
-const ALL_AHEAD: u8 = 2;
+const PANEL_AHEAD: u8 = 2;
+const ALL_AHEAD: u8 = 3;
 
 macro_rules! by_rows {
     ($rows:expr, $f:ident::<$($const:tt),*>($($arg:expr),*)) => {
@@ -109,10 +110,15 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
             };
             // SAFETY: block < blocks and row + height <= rows of what the strip's pointers cover.
             unsafe {
-                if row == 0 {
-                    by_rows!(height, fold::<P, ALL_AHEAD>(&tile));
-                } else {
-                    by_rows!(height, fold::<P, ROWS_AHEAD>(&tile));
+                // A panel each of the first two tiles: evenly, so that neither waits for the memory.
+                match (row, row + height < s.rows) {
+                    (0, false) => by_rows!(height, fold::<P, ALL_AHEAD>(&tile)),
+                    (0, true) => by_rows!(height, fold::<P, PANEL_AHEAD>(&tile)),
+                    _ if row <= ROWS && P == 2 => {
+                        let tile = Tile { w_ahead: [tile.w_ahead[1]; 2], ..tile };
+                        by_rows!(height, fold::<P, PANEL_AHEAD>(&tile));
+                    }
+                    _ => by_rows!(height, fold::<P, ROWS_AHEAD>(&tile)),
                 }
             }
             row += height;
@@ -166,16 +172,24 @@ pub(in crate::cpu) unsafe fn dots(
     for panel in (0..panels).step_by(2) {
         let first = w.wrapping_add(panel * w_stride);
         let two = [first, first.wrapping_add(w_stride)];
+        // What follows in memory, at the end too: there the values follow the keys.
+        let next = two.map(|w| w.wrapping_add(2 * w_stride));
         let mut row = 0;
         for height in shares(rows, ROWS) {
             let a = a.wrapping_add(row * a_stride);
             let out = out.wrapping_add(row * out_stride + panel * PANEL);
             // SAFETY: the caller's pointers cover `rows` rows and `panels` panels.
             unsafe {
-                if panel + 1 < panels {
-                    by_rows!(height, store_dots::<2>(a, a_stride, pairs, two, out, out_stride));
-                } else {
-                    by_rows!(height, store_dots::<1>(a, a_stride, pairs, two, out, out_stride));
+                match (panel + 1 < panels, row == 0) {
+                    (true, true) => {
+                        by_rows!(height, store_dots::<2, ALL_AHEAD>(a, a_stride, pairs, two, next, out, out_stride))
+                    }
+                    (true, false) => {
+                        by_rows!(height, store_dots::<2, NOTHING>(a, a_stride, pairs, two, next, out, out_stride))
+                    }
+                    (false, _) => {
+                        by_rows!(height, store_dots::<1, NOTHING>(a, a_stride, pairs, two, next, out, out_stride))
+                    }
                 }
             }
             row += height;
@@ -186,17 +200,18 @@ pub(in crate::cpu) unsafe fn dots(
 /// # Safety
 /// `a` and `out` cover `R` rows, `w` `P` panels.
 #[inline(always)]
-unsafe fn store_dots<const R: usize, const P: usize>(
+unsafe fn store_dots<const R: usize, const P: usize, const AHEAD: u8>(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
     w: [*const i16; 2],
+    next: [*const i16; 2],
     out: *mut i32,
     out_stride: usize,
 ) {
     // SAFETY: by the function's contract.
     unsafe {
-        let sums = dot_rows::<R, P, NOTHING>(a, a_stride, pairs, w, w, a);
+        let sums = dot_rows::<R, P, AHEAD>(a, a_stride, pairs, w, next, a);
         for row in 0..R {
             for panel in 0..P {
                 _mm512_storeu_si512(out.add(row * out_stride + panel * PANEL).cast(), sums[row][panel]);
@@ -270,7 +285,7 @@ unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: u8>(
     unsafe {
         let mut weights = [_mm512_setzero_si512(); P];
         for panel in 0..P {
-            if AHEAD == ALL_AHEAD {
+            if AHEAD == ALL_AHEAD || AHEAD == PANEL_AHEAD && panel == 0 {
                 _mm_prefetch::<_MM_HINT_T0>(ahead[panel].wrapping_add(32 * pair).cast());
             }
             weights[panel] = _mm512_loadu_si512(w[panel].add(32 * pair).cast());

@@ -89,18 +89,16 @@ fn strided_body(side: Side, x: &[f32], to: &Place) -> Result<(), FaultKind> {
 
 #[inline(always)]
 fn chunk(side: Side, x: &[f32], q: &mut [i16; BLOCK]) -> Result<i8, FaultKind> {
-    let mut padded = [0f32; BLOCK];
-    let x = match x.try_into() {
-        Ok(whole) => whole,
-        Err(_) => {
-            padded[..x.len()].copy_from_slice(x);
-            &padded
-        }
-    };
-    match side {
+    let one = |x: &[f32; BLOCK], q: &mut [i16; BLOCK]| match side {
         Side::Left => left_block(x, q),
         Side::Right => right_block(x, q),
+    };
+    if let Ok(whole) = x.try_into() {
+        return one(whole, q);
     }
+    let mut padded = [0f32; BLOCK];
+    padded[..x.len()].copy_from_slice(x);
+    one(&padded, q)
 }
 
 /// E of NUMERICS section 2, -40 to 60.
@@ -299,7 +297,19 @@ impl RowWriter<'_> {
     /// When the row does not exist, was written since the last `reset`, or `x` has another length.
     pub fn write(&self, isa: Isa, side: Side, row: usize, x: &[f32]) -> Result<(), FaultKind> {
         assert_eq!(x.len(), self.cols, "length of the row");
-        self.write_blocks(isa, side, row, 0, x)
+        if let Some(first) = self.written.get(row).filter(|_| self.cols > 0) {
+            assert!(row < self.rows && !first.swap(true, Relaxed), "row {row} is written twice");
+            (1..self.cols.div_ceil(BLOCK)).for_each(|block| self.mark(block, row));
+        }
+        // SAFETY: of all calls of this function for the row only one came past the check.
+        unsafe { self.quantize(isa, side, row, 0, x) }
+    }
+
+    fn mark(&self, block: usize, row: usize) {
+        // Not one operation, which would wait for all stores before it.
+        let flag = &self.written[block * self.rows + row];
+        assert!(!flag.load(Relaxed), "block {block} of row {row} is written twice");
+        flag.store(true, Relaxed);
     }
 
     /// Quantizes `x` into a row's blocks from `block` on. Only the row's last block may be shorter than 128 elements.
@@ -309,15 +319,28 @@ impl RowWriter<'_> {
     ///
     /// # Panics
     /// When a block does not exist, was written since the last `reset`, or `x` ends within one.
-    pub fn write_blocks(&self, isa: Isa, side: Side, row: usize, block: usize, x: &[f32]) -> Result<(), FaultKind> {
+    ///
+    /// # Safety
+    /// No other call writes one of these blocks at the same time.
+    pub unsafe fn write_blocks(
+        &self,
+        isa: Isa,
+        side: Side,
+        row: usize,
+        block: usize,
+        x: &[f32],
+    ) -> Result<(), FaultKind> {
         let end = block * BLOCK + x.len();
         assert!(row < self.rows && (end == self.cols || end < self.cols && end.is_multiple_of(BLOCK)), "whole blocks");
-        for block in block..block + x.len().div_ceil(BLOCK) {
-            let again = self.written[block * self.rows + row].swap(true, Relaxed);
-            assert!(!again, "block {block} of row {row} is written twice");
-        }
-        // The groups are inside the buffers sized in `reset`, which this handle borrows exclusively, and the flags above
-        // make this the only writer of these blocks.
+        (block..block + x.len().div_ceil(BLOCK)).for_each(|block| self.mark(block, row));
+        // SAFETY: the blocks exist, and the caller vouches for the rest.
+        unsafe { self.quantize(isa, side, row, block, x) }
+    }
+
+    /// # Safety
+    /// The blocks exist, and no other call writes one of them at the same time.
+    unsafe fn quantize(&self, isa: Isa, side: Side, row: usize, block: usize, x: &[f32]) -> Result<(), FaultKind> {
+        // The groups are inside the buffers sized in `reset`, which this handle borrows exclusively.
         let first = block * self.rows + row;
         let to = Place { first, stride: self.rows, q: self.q, g: self.g, scales: self.scales };
         quantize_strided(isa, side, x, &to)
