@@ -4,7 +4,7 @@
 mod kernels;
 
 use super::gemm::Strip;
-pub(super) use kernels::ROWS;
+pub(super) use kernels::{ROWS, WIDE_ROWS};
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
 mod x86_512 {

@@ -29,8 +29,11 @@ const UNIT_BYTES: usize = 512 << 10;
 /// Rows that one thread takes at a time, at most: two strips, so that threads end together.
 const SEGMENT: usize = 2 * STRIP;
 
-/// Panels of a strip at most, and of a column of the accumulators.
-const PAIR: usize = 2;
+/// Panels of a column of the accumulators.
+pub(super) const PAIR: usize = 2;
+
+/// Panels of a strip at most.
+pub(super) const QUAD: usize = 4;
 
 /// What becomes of a product Y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,17 +63,17 @@ pub(super) struct Strip {
     pub a_scale: *const f32,
     /// Rows from one block to the next.
     pub a_stride: usize,
-    /// 1 or 2.
+    /// 1, 2 or, where the kernels take it, 4.
     pub panels: usize,
     /// `[blocks][64][16][2]` each.
-    pub w: [*const i16; PAIR],
+    pub w: [*const i16; QUAD],
     /// `[blocks][16]` each.
-    pub w_g: [*const i8; PAIR],
+    pub w_g: [*const i8; QUAD],
     /// The panels to ask for at the end; never dereferenced.
-    pub ahead: [*const i16; PAIR],
-    /// `[rows][2][16]`.
+    pub ahead: [*const i16; QUAD],
+    /// `[pair of panels][STRIP][2][16]`, `rows` of each pair.
     pub acc: *mut f32,
-    /// Where the first row's sums will go, two panels of each row: asked for meanwhile, since stores that miss every
+    /// Where the first row's sums will go, all panels of each row: asked for meanwhile, since stores that miss every
     /// cache would hold up the stores of the next strip. Never dereferenced.
     pub out: *const f32,
     /// Elements from one row of `out` to the next.
@@ -81,6 +84,8 @@ pub(super) struct Strip {
 pub(super) struct Kernels {
     /// Rows of a tile at most.
     pub rows: usize,
+    /// Rows up to which a strip may have four panels.
+    pub wide_rows: usize,
     /// Sums a strip's dot products, scaled, into its accumulators, from +0 on, blocks ascending.
     /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
     pub strip: unsafe fn(&Strip),
@@ -93,15 +98,22 @@ pub(super) struct Kernels {
 pub(super) fn kernels(isa: Isa) -> Kernels {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels { rows: avx2::ROWS, strip: avx2::strip, dots: avx2::dots },
+        Path::Avx2 => Kernels { rows: avx2::ROWS, wide_rows: 0, strip: avx2::strip, dots: avx2::dots },
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => Kernels { rows: avx512::ROWS, strip: avx512::strip, dots: avx512::dots },
+        Path::Avx512 => {
+            Kernels { rows: avx512::ROWS, wide_rows: avx512::WIDE_ROWS, strip: avx512::strip, dots: avx512::dots }
+        }
         #[cfg(test)]
         Path::Model512 => {
             use super::model512;
-            Kernels { rows: model512::ROWS, strip: model512::strip, dots: model512::dots }
+            Kernels {
+                rows: model512::ROWS,
+                wide_rows: model512::WIDE_ROWS,
+                strip: model512::strip,
+                dots: model512::dots,
+            }
         }
-        _ => Kernels { rows: portable::ROWS, strip: portable::strip, dots: portable::dots },
+        _ => Kernels { rows: portable::ROWS, wide_rows: 0, strip: portable::strip, dots: portable::dots },
     }
 }
 
@@ -230,7 +242,11 @@ impl<'a> Job<'a> {
     /// threads end together.
     fn unit_pairs(&self) -> usize {
         let pair_bytes = PAIR * self.w.blocks() * PANEL_BLOCK * size_of::<i16>();
-        if self.a.rows() <= STRIP { 1 } else { (UNIT_BYTES / pair_bytes).clamp(1, BLOCK / PANEL) }
+        match self.a.rows() {
+            rows if rows <= self.kernels.wide_rows => QUAD / PAIR,
+            ..=STRIP => 1,
+            _ => (UNIT_BYTES / pair_bytes).clamp(1, BLOCK / PANEL),
+        }
     }
 
     /// Calls `f(rows, panels)` for units of `pairs` pairs of panels and segments of rows: weights cross the memory bus
@@ -260,57 +276,61 @@ impl<'a> Job<'a> {
 
     /// Some rows by some panels.
     fn run(&self, out: &Output, rows: Range<usize>, panels: Range<usize>) {
-        let mut acc = Lines([const { MaybeUninit::<[f32; PAIR * PANEL]>::uninit() }; STRIP]);
+        let mut acc = Lines([const { MaybeUninit::uninit() }; QUAD / PAIR * STRIP]);
         for strip in self.strips(rows) {
-            let acc = &mut acc.0[..strip.len()];
-            for panel in panels.clone().step_by(PAIR) {
-                let count = PAIR.min(panels.end - panel);
-                let (start, width) = match self.mode {
-                    Mode::SiluMul | Mode::Gate | Mode::Up => (panel / 2 * PANEL, PANEL),
-                    Mode::Store | Mode::Add => (panel * PANEL, count * PANEL),
+            let mut panel = panels.start;
+            while panel < panels.end {
+                let wide = strip.len() <= self.kernels.wide_rows && panels.end - panel >= QUAD;
+                let count = if wide { QUAD } else { PAIR.min(panels.end - panel) };
+                let first = |panel: usize| {
+                    let column = panel / self.w.parts() * PANEL;
+                    let offset = (strip.start - out.row) * out.ld + column - out.columns.start;
+                    (out.first.at(offset), out.columns.end - column)
                 };
-                let first = out.first.at((strip.start - out.row) * out.ld + start - out.columns.start);
-                let acc = self.strip(acc, strip.start, panel, count, first, out.ld);
-                let width = width.min(out.columns.end - start);
-                finish_rows(self.isa, acc, first, out.ld, width, self.mode);
+                self.strip(&mut acc.0, strip.clone(), panel, count, first(panel).0, out.ld);
+                for (pair, acc) in acc.0.chunks_exact(STRIP).enumerate().take(count.div_ceil(PAIR)) {
+                    // SAFETY: the strip's rows of each pair are written.
+                    let acc: &[[f32; PAIR * PANEL]] = unsafe { acc[..strip.len()].assume_init_ref() };
+                    let (to, left) = first(panel + pair * PAIR);
+                    let width = PAIR.min(count) / self.w.parts() * PANEL;
+                    finish_rows(self.isa, acc, to, out.ld, width.min(left), self.mode);
+                }
+                panel += count;
             }
         }
     }
 
-    /// Accumulators of some rows by one or two panels.
-    fn strip<'m>(
+    /// Accumulators of some rows by some panels.
+    fn strip(
         &self,
-        acc: &'m mut [MaybeUninit<[f32; PAIR * PANEL]>],
-        row: usize,
+        acc: &mut [MaybeUninit<[f32; PAIR * PANEL]>; QUAD / PAIR * STRIP],
+        rows: Range<usize>,
         panel: usize,
         count: usize,
         out: *const f32,
         out_stride: usize,
-    ) -> &'m [[f32; PAIR * PANEL]] {
+    ) {
         let blocks = self.w.blocks();
+        let of = |i: usize| panel + i % count;
         let w = |panel: usize| self.w.q().as_ptr().wrapping_add(panel * blocks * PANEL_BLOCK);
         let w_g = |panel: usize| self.w.g().as_ptr().wrapping_add(panel * blocks * PANEL);
-        let second = panel + count - 1;
         let strip = Strip {
-            rows: acc.len(),
+            rows: rows.len(),
             blocks,
-            a: self.a.q().as_ptr().wrapping_add(row * STRIDE),
-            a_scale: self.a.scales().as_ptr().wrapping_add(row),
+            a: self.a.q().as_ptr().wrapping_add(rows.start * STRIDE),
+            a_scale: self.a.scales().as_ptr().wrapping_add(rows.start),
             a_stride: self.a.rows(),
             panels: count,
-            w: [w(panel), w(second)],
-            w_g: [w_g(panel), w_g(second)],
-            ahead: [w(panel + count), w(second + count)],
+            w: std::array::from_fn(|i| w(of(i))),
+            w_g: std::array::from_fn(|i| w_g(of(i))),
+            ahead: std::array::from_fn(|i| w(of(i) + count)),
             acc: acc.as_mut_ptr().cast(),
             out,
             out_stride,
         };
-        // SAFETY: row + acc.len() <= rows and panel + count <= panels of the buffers behind the pointers, and the
-        // accumulators have a column pair for each row, all of which it writes; the `Isa` vouches for the path.
-        unsafe {
-            (self.kernels.strip)(&strip);
-            acc.assume_init_ref()
-        }
+        // SAFETY: rows.end <= rows and panel + count <= panels of the buffers behind the pointers, the accumulators
+        // have a column pair for each row and pair of panels; the `Isa` vouches for the path.
+        unsafe { (self.kernels.strip)(&strip) }
     }
 }
 

@@ -8,7 +8,7 @@
 //! the intrinsics named here (`model512.rs`), so that its logic runs to the bit on every machine. Hence the
 //! `#[inline(always)]` bodies without target features: the file that includes this one decides about them.
 
-use super::super::gemm::{Strip, shares};
+use super::super::gemm::{PAIR, QUAD, STRIP, Strip, shares};
 use super::super::pack::{PANEL, PANEL_BLOCK};
 use super::super::quantize::{BLOCK, STRIDE};
 use super::x86_512::*;
@@ -22,11 +22,14 @@ const PAIRS: usize = BLOCK / 2;
 /// Pairs of one turn of a tile's loop: few turns, so that the processor foresees the last one.
 const UNROLL: usize = 4;
 
-/// What a tile asks for while it works: nothing, the next tile's rows, or also the next block of one panel or of all.
-const NOTHING: u8 = 0;
-const ROWS_AHEAD: u8 = 1;
-const PANEL_AHEAD: u8 = 2;
-const ALL_AHEAD: u8 = 3;
+/// Rows of a tile of four panels.
+const QUAD_ROWS: usize = 6;
+
+/// Rows up to which strips of four panels are taken: weights then come as four streams.
+pub(in crate::cpu) const WIDE_ROWS: usize = 3 * QUAD_ROWS;
+
+/// What a tile asks for while it works: nothing, or the next tile's rows and the next block of 0, 1, 2 or 4 panels.
+const NOTHING: usize = usize::MAX;
 
 macro_rules! by_rows {
     ($rows:expr, $f:ident::<$($const:tt),*>($($arg:expr),*)) => {
@@ -53,10 +56,10 @@ struct Tile {
     /// The rows to ask for meanwhile; never dereferenced.
     a_ahead: *const i16,
     a_scale: *const f32,
-    w: [*const i16; 2],
-    w_g: [*const i8; 2],
+    w: [*const i16; QUAD],
+    w_g: [*const i8; QUAD],
     /// The blocks to ask for meanwhile; never dereferenced.
-    w_ahead: [*const i16; 2],
+    w_ahead: [*const i16; QUAD],
     acc: *mut f32,
 }
 
@@ -65,16 +68,25 @@ struct Tile {
 #[inline(always)]
 pub(in crate::cpu) unsafe fn strip(s: &Strip) {
     // SAFETY: passed on.
-    unsafe { if s.panels == 2 { blocks::<2>(s) } else { blocks::<1>(s) } }
+    unsafe {
+        match s.panels {
+            1 => blocks::<1>(s),
+            2 => blocks::<2>(s),
+            _ => blocks::<4>(s),
+        }
+    }
 }
 
 /// # Safety
 /// As [`strip`], with `P` panels.
 #[inline(always)]
 unsafe fn blocks<const P: usize>(s: &Strip) {
-    for panel in 0..2 * s.rows {
-        // SAFETY: the accumulators have a column pair for each row.
-        unsafe { _mm512_storeu_ps(s.acc.add(panel * PANEL), _mm512_setzero_ps()) }
+    for pair in 0..P.div_ceil(PAIR) {
+        for panel in 0..PAIR * s.rows {
+            let to = s.acc.wrapping_add(pair * STRIP * PAIR * PANEL + panel * PANEL);
+            // SAFETY: the accumulators have a column pair for each row and pair of panels.
+            unsafe { _mm512_storeu_ps(to, _mm512_setzero_ps()) }
+        }
     }
     for block in 0..s.blocks {
         // The next block of these panels, or the first of those that follow.
@@ -86,41 +98,39 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
         let a = s.a.wrapping_add(block * s.a_stride * STRIDE);
         let a_scale = s.a_scale.wrapping_add(block * s.a_stride);
         for row in block * s.rows / s.blocks..(block + 1) * s.rows / s.blocks {
-            let out = s.out.wrapping_add(row * s.out_stride);
-            // SAFETY: a hint, for any address.
-            unsafe {
-                _mm_prefetch::<_MM_HINT_ET0>(out.cast());
-                _mm_prefetch::<_MM_HINT_ET0>(out.wrapping_add(PANEL).cast());
+            for panel in 0..P {
+                // SAFETY: a hint, for any address.
+                unsafe { _mm_prefetch::<_MM_HINT_ET0>(s.out.wrapping_add(row * s.out_stride + panel * PANEL).cast()) }
             }
         }
-        let mut row = 0;
-        for height in shares(s.rows, ROWS) {
+        let most = if P == QUAD { QUAD_ROWS } else { ROWS };
+        let (tiles, mut row, mut asked) = (s.rows.div_ceil(most), 0, 0);
+        for (i, height) in shares(s.rows, most).enumerate() {
             let a_ahead = match row + height < s.rows {
                 true => a.wrapping_add((row + height) * STRIDE),
                 false => s.a.wrapping_add((block + 1) * s.a_stride * STRIDE),
             };
+            // Each tile its share of the panels: evenly, so that none waits for the memory.
+            let ahead = (P * (i + 1)).div_ceil(tiles) - asked;
             let tile = Tile {
                 a: a.wrapping_add(row * STRIDE),
                 a_ahead,
                 a_scale: a_scale.wrapping_add(row),
                 w: s.w.map(|w| w.wrapping_add(block * PANEL_BLOCK)),
                 w_g: s.w_g.map(|g| g.wrapping_add(block * PANEL)),
-                w_ahead: [next(0), next(1)],
-                acc: s.acc.wrapping_add(row * 2 * PANEL),
+                w_ahead: std::array::from_fn(|i| next((asked + i) % P)),
+                acc: s.acc.wrapping_add(row * PAIR * PANEL),
             };
             // SAFETY: block < blocks and row + height <= rows of what the strip's pointers cover.
             unsafe {
-                // A panel each of the first two tiles: evenly, so that neither waits for the memory.
-                match (row, row + height < s.rows) {
-                    (0, false) => by_rows!(height, fold::<P, ALL_AHEAD>(&tile)),
-                    (0, true) => by_rows!(height, fold::<P, PANEL_AHEAD>(&tile)),
-                    _ if row <= ROWS && P == 2 => {
-                        let tile = Tile { w_ahead: [tile.w_ahead[1]; 2], ..tile };
-                        by_rows!(height, fold::<P, PANEL_AHEAD>(&tile));
-                    }
-                    _ => by_rows!(height, fold::<P, ROWS_AHEAD>(&tile)),
+                match ahead {
+                    0 => by_rows!(height, fold::<P, 0>(&tile)),
+                    1 => by_rows!(height, fold::<P, 1>(&tile)),
+                    2 => by_rows!(height, fold::<P, 2>(&tile)),
+                    _ => by_rows!(height, fold::<P, 4>(&tile)),
                 }
             }
+            asked += ahead;
             row += height;
         }
     }
@@ -131,7 +141,7 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
 /// # Safety
 /// The tile's pointers cover `R` rows and `P` panels of one block.
 #[inline(always)]
-unsafe fn fold<const R: usize, const P: usize, const AHEAD: u8>(t: &Tile) {
+unsafe fn fold<const R: usize, const P: usize, const AHEAD: usize>(t: &Tile) {
     // SAFETY: by the function's contract.
     unsafe {
         let sums = dot_rows::<R, P, AHEAD>(t.a, STRIDE, PAIRS, t.w, t.w_ahead, t.a_ahead);
@@ -142,7 +152,7 @@ unsafe fn fold<const R: usize, const P: usize, const AHEAD: u8>(t: &Tile) {
         for row in 0..R {
             let right = _mm512_set1_ps(*t.a_scale.add(row));
             for panel in 0..P {
-                let acc = t.acc.add(row * 2 * PANEL + panel * PANEL);
+                let acc = t.acc.add(panel / PAIR * STRIP * PAIR * PANEL + row * PAIR * PANEL + panel % PAIR * PANEL);
                 // Both are powers of two between 2^-55 and 2^50: their product is a normal one.
                 let scale = _mm512_mul_ps(left[panel], right);
                 _mm512_storeu_ps(
@@ -169,11 +179,11 @@ pub(in crate::cpu) unsafe fn dots(
     out: *mut i32,
     out_stride: usize,
 ) {
-    for panel in (0..panels).step_by(2) {
+    for panel in (0..panels).step_by(PAIR) {
         let first = w.wrapping_add(panel * w_stride);
-        let two = [first, first.wrapping_add(w_stride)];
+        let two = std::array::from_fn(|i| first.wrapping_add(i % PAIR * w_stride));
         // What follows in memory, at the end too: there the values follow the keys.
-        let next = two.map(|w| w.wrapping_add(2 * w_stride));
+        let next = two.map(|w| w.wrapping_add(PAIR * w_stride));
         let mut row = 0;
         for height in shares(rows, ROWS) {
             let a = a.wrapping_add(row * a_stride);
@@ -182,7 +192,7 @@ pub(in crate::cpu) unsafe fn dots(
             unsafe {
                 match (panel + 1 < panels, row == 0) {
                     (true, true) => {
-                        by_rows!(height, store_dots::<2, ALL_AHEAD>(a, a_stride, pairs, two, next, out, out_stride))
+                        by_rows!(height, store_dots::<2, 2>(a, a_stride, pairs, two, next, out, out_stride))
                     }
                     (true, false) => {
                         by_rows!(height, store_dots::<2, NOTHING>(a, a_stride, pairs, two, next, out, out_stride))
@@ -200,12 +210,12 @@ pub(in crate::cpu) unsafe fn dots(
 /// # Safety
 /// `a` and `out` cover `R` rows, `w` `P` panels.
 #[inline(always)]
-unsafe fn store_dots<const R: usize, const P: usize, const AHEAD: u8>(
+unsafe fn store_dots<const R: usize, const P: usize, const AHEAD: usize>(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
-    w: [*const i16; 2],
-    next: [*const i16; 2],
+    w: [*const i16; QUAD],
+    next: [*const i16; QUAD],
     out: *mut i32,
     out_stride: usize,
 ) {
@@ -225,12 +235,12 @@ unsafe fn store_dots<const R: usize, const P: usize, const AHEAD: u8>(
 /// # Safety
 /// `a` is readable for `2 * pairs` elements at each of `R` strides, each of `P` pointers in `w` for `32 * pairs`.
 #[inline(always)]
-unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: u8>(
+unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: usize>(
     a: *const i16,
     a_stride: usize,
     pairs: usize,
-    w: [*const i16; 2],
-    w_ahead: [*const i16; 2],
+    w: [*const i16; QUAD],
+    w_ahead: [*const i16; QUAD],
     a_ahead: *const i16,
 ) -> [[__m512i; P]; R] {
     // SAFETY: by the function's contract.
@@ -273,19 +283,19 @@ unsafe fn dot_rows<const R: usize, const P: usize, const AHEAD: u8>(
 /// # Safety
 /// As [`dot_rows`], for this pair.
 #[inline(always)]
-unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: u8>(
+unsafe fn add_pair<const R: usize, const P: usize, const AHEAD: usize>(
     sums: &mut [[__m512i; P]; R],
     pair: usize,
     a: *const i16,
     a_stride: usize,
-    w: [*const i16; 2],
-    ahead: [*const i16; 2],
+    w: [*const i16; QUAD],
+    ahead: [*const i16; QUAD],
 ) {
     // SAFETY: by the function's contract; the loads have no alignment to keep.
     unsafe {
         let mut weights = [_mm512_setzero_si512(); P];
         for panel in 0..P {
-            if AHEAD == ALL_AHEAD || AHEAD == PANEL_AHEAD && panel == 0 {
+            if AHEAD != NOTHING && panel < AHEAD {
                 _mm_prefetch::<_MM_HINT_T0>(ahead[panel].wrapping_add(32 * pair).cast());
             }
             weights[panel] = _mm512_loadu_si512(w[panel].add(32 * pair).cast());

@@ -8,7 +8,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-pub(super) use kernels::{ROWS, dots, strip};
+pub(super) use kernels::{ROWS, WIDE_ROWS, dots, strip};
 
 /// Lane by lane what `core::arch::x86_64` does under the same names.
 #[allow(non_camel_case_types, clippy::missing_safety_doc)]
