@@ -160,23 +160,49 @@ unsafe fn dot_rows<const R: usize, const AHEAD: bool>(
     ahead: *const i16,
 ) -> [[__m256i; 2]; R] {
     let mut sums = [[_mm256_setzero_si256(); 2]; R];
-    for pair in 0..pairs {
-        if AHEAD {
-            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(32 * pair).cast());
+    let mut pair = 0;
+    // SAFETY: by the function's contract.
+    unsafe {
+        while pair + 2 <= pairs {
+            add_pair::<R, AHEAD>(&mut sums, pair, a, a_stride, w, ahead);
+            add_pair::<R, AHEAD>(&mut sums, pair + 1, a, a_stride, w, ahead);
+            pair += 2;
         }
-        // SAFETY: by the function's contract; the loads have no alignment to keep.
-        unsafe {
-            let low = _mm256_loadu_si256(w.add(32 * pair).cast());
-            let high = _mm256_loadu_si256(w.add(32 * pair + 16).cast());
-            for row in 0..R {
-                let both = a.add(row * a_stride + 2 * pair).cast::<i32>().read_unaligned();
-                let both = _mm256_set1_epi32(both);
-                sums[row][0] = _mm256_add_epi32(sums[row][0], _mm256_madd_epi16(low, both));
-                sums[row][1] = _mm256_add_epi32(sums[row][1], _mm256_madd_epi16(high, both));
-            }
+        if pair < pairs {
+            add_pair::<R, AHEAD>(&mut sums, pair, a, a_stride, w, ahead);
         }
     }
     sums
+}
+
+/// One pair of elements of every row.
+///
+/// # Safety
+/// As [`dot_rows`], for this pair.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn add_pair<const R: usize, const AHEAD: bool>(
+    sums: &mut [[__m256i; 2]; R],
+    pair: usize,
+    a: *const i16,
+    a_stride: usize,
+    w: *const i16,
+    ahead: *const i16,
+) {
+    if AHEAD {
+        _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(32 * pair).cast());
+    }
+    // SAFETY: by the function's contract; the loads have no alignment to keep.
+    unsafe {
+        let low = _mm256_loadu_si256(w.add(32 * pair).cast());
+        let high = _mm256_loadu_si256(w.add(32 * pair + 16).cast());
+        for row in 0..R {
+            let both = a.add(row * a_stride + 2 * pair).cast::<i32>().read_unaligned();
+            let both = _mm256_set1_epi32(both);
+            sums[row][0] = _mm256_add_epi32(sums[row][0], _mm256_madd_epi16(low, both));
+            sums[row][1] = _mm256_add_epi32(sums[row][1], _mm256_madd_epi16(high, both));
+        }
+    }
 }
 
 /// 2^g of a panel's 16 rows.
