@@ -26,7 +26,7 @@ macro_rules! by_rows {
 /// One block of some rows and one panel.
 struct Tile {
     a: *const i16,
-    a_scale: *const f32,
+    a_shift: *const i32,
     w: *const i16,
     w_g: *const i8,
     /// The block to ask for meanwhile, or null; never dereferenced.
@@ -51,7 +51,7 @@ pub(super) unsafe fn strip(s: &Strip) {
                 let at = block * s.a_stride + row;
                 let tile = Tile {
                     a: s.a.wrapping_add(at * STRIDE),
-                    a_scale: s.a_scale.wrapping_add(at),
+                    a_shift: s.a_shift.wrapping_add(at),
                     w,
                     w_g: s.w_g[panel].wrapping_add(block * PANEL),
                     w_ahead: if row == 0 { next } else { std::ptr::null() },
@@ -134,11 +134,11 @@ unsafe fn fold<const R: usize>(t: &Tile) {
         };
         let left = powers(t.w_g);
         for row in 0..R {
-            let right = _mm256_set1_ps(*t.a_scale.add(row));
+            let right = _mm256_set1_epi32(*t.a_shift.add(row));
             for half in 0..2 {
                 let acc = t.acc.add(row * 2 * PANEL + half * 8);
-                // Both are powers of two between 2^-55 and 2^50: their product is a normal one.
-                let scale = _mm256_mul_ps(left[half], right);
+                // Powers of two between 2^-55 and 2^50: their product, a normal one, is a sum of exponents.
+                let scale = _mm256_castsi256_ps(_mm256_add_epi32(left[half], right));
                 let sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums[row][half]), scale, _mm256_loadu_ps(acc));
                 _mm256_storeu_ps(acc, sum);
             }
@@ -205,16 +205,16 @@ unsafe fn add_pair<const R: usize, const AHEAD: bool>(
     }
 }
 
-/// 2^g of a panel's 16 rows.
+/// The bits of 2^g of a panel's 16 rows.
 ///
 /// # Safety
 /// `w_g` is readable for 16 elements.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn powers(w_g: *const i8) -> [__m256; 2] {
+unsafe fn powers(w_g: *const i8) -> [__m256i; 2] {
     // SAFETY: by the function's contract.
     let g = unsafe { _mm_loadu_si128(w_g.cast()) };
     let bias = _mm256_set1_epi32(127);
-    let power = |g| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtepi8_epi32(g), bias)));
+    let power = |g| _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtepi8_epi32(g), bias));
     [power(g), power(_mm_srli_si128::<8>(g))]
 }

@@ -59,8 +59,8 @@ pub(super) struct Strip {
     pub blocks: usize,
     /// The first row in `[blocks][a_stride][STRIDE]`.
     pub a: *const i16,
-    /// 2^g of it in `[blocks][a_stride]`.
-    pub a_scale: *const f32,
+    /// g 2^23 of it in `[blocks][a_stride]`.
+    pub a_shift: *const i32,
     /// Rows from one block to the next.
     pub a_stride: usize,
     /// 1, 2 or, where the kernels take it, 4.
@@ -155,15 +155,21 @@ pub fn silu_mul_quantized(
     job.share_out(pool, pairs, |rows, panels| {
         let block = panels.start / PAIR / pairs;
         let width = BLOCK.min(w.rows() - block * BLOCK);
-        let mut values = Lines([0f32; STRIP * BLOCK]);
+        let mut values = Lines([const { MaybeUninit::<f32>::uninit() }; STRIP * BLOCK]);
         let values = &mut values.0;
         for strip in job.strips(rows) {
-            let out =
-                Output { first: Shared::new(values), row: strip.start, ld: BLOCK, columns: block * BLOCK..w.rows() };
+            let out = Output {
+                first: Shared::new(values).cast(),
+                row: strip.start,
+                ld: BLOCK,
+                columns: block * BLOCK..w.rows(),
+            };
             job.run(&out, strip.clone(), panels.clone());
             for (row, x) in strip.zip(values.chunks_exact(BLOCK)) {
+                // SAFETY: the unit made these columns of the strip's rows.
+                let x = unsafe { x[..width].assume_init_ref() };
                 // SAFETY: each (unit of panels, row) is dealt out once, and a unit makes this block.
-                if let Err(kind) = unsafe { to.write_blocks(isa, Side::Right, row, block, &x[..width]) } {
+                if let Err(kind) = unsafe { to.write_blocks(isa, Side::Right, row, block, x) } {
                     fault(row, kind);
                 }
             }
@@ -318,7 +324,7 @@ impl<'a> Job<'a> {
             rows: rows.len(),
             blocks,
             a: self.a.q().as_ptr().wrapping_add(rows.start * STRIDE),
-            a_scale: self.a.scales().as_ptr().wrapping_add(rows.start),
+            a_shift: self.a.shifts().as_ptr().wrapping_add(rows.start),
             a_stride: self.a.rows(),
             panels: count,
             w: std::array::from_fn(|i| w(of(i))),

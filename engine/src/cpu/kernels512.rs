@@ -55,7 +55,7 @@ struct Tile {
     a: *const i16,
     /// The rows to ask for meanwhile; never dereferenced.
     a_ahead: *const i16,
-    a_scale: *const f32,
+    a_shift: *const i32,
     w: [*const i16; QUAD],
     w_g: [*const i8; QUAD],
     /// The blocks to ask for meanwhile; never dereferenced.
@@ -96,7 +96,7 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
             false => s.w[panel].wrapping_add((block + 1) * PANEL_BLOCK),
         };
         let a = s.a.wrapping_add(block * s.a_stride * STRIDE);
-        let a_scale = s.a_scale.wrapping_add(block * s.a_stride);
+        let a_shift = s.a_shift.wrapping_add(block * s.a_stride);
         for row in block * s.rows / s.blocks..(block + 1) * s.rows / s.blocks {
             for panel in 0..P {
                 // SAFETY: a hint, for any address.
@@ -115,7 +115,7 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
             let tile = Tile {
                 a: a.wrapping_add(row * STRIDE),
                 a_ahead,
-                a_scale: a_scale.wrapping_add(row),
+                a_shift: a_shift.wrapping_add(row),
                 w: s.w.map(|w| w.wrapping_add(block * PANEL_BLOCK)),
                 w_g: s.w_g.map(|g| g.wrapping_add(block * PANEL)),
                 w_ahead: std::array::from_fn(|i| next((asked + i) % P)),
@@ -145,16 +145,17 @@ unsafe fn fold<const R: usize, const P: usize, const AHEAD: usize>(t: &Tile) {
     // SAFETY: by the function's contract.
     unsafe {
         let sums = dot_rows::<R, P, AHEAD>(t.a, STRIDE, PAIRS, t.w, t.w_ahead, t.a_ahead);
-        let mut left = [_mm512_setzero_ps(); P];
+        let mut left = [_mm512_setzero_si512(); P];
         for panel in 0..P {
             left[panel] = powers(t.w_g[panel]);
         }
         for row in 0..R {
-            let right = _mm512_set1_ps(*t.a_scale.add(row));
+            let right = _mm512_set1_epi32(*t.a_shift.add(row));
             for panel in 0..P {
                 let acc = t.acc.add(panel / PAIR * STRIP * PAIR * PANEL + row * PAIR * PANEL + panel % PAIR * PANEL);
-                // Both are powers of two between 2^-55 and 2^50: their product is a normal one.
-                let scale = _mm512_mul_ps(left[panel], right);
+                // Powers of two between 2^-55 and 2^50: their product, a normal one, is a sum of exponents, which other
+                // units add than those that multiply.
+                let scale = _mm512_castsi512_ps(_mm512_add_epi32(left[panel], right));
                 _mm512_storeu_ps(
                     acc,
                     _mm512_fmadd_ps(_mm512_cvtepi32_ps(sums[row][panel]), scale, _mm512_loadu_ps(acc)),
@@ -319,15 +320,15 @@ unsafe fn broadcast(pair: *const i16) -> __m512i {
     unsafe { _mm512_set1_epi32(pair.cast::<i32>().read_unaligned()) }
 }
 
-/// 2^g of a panel's 16 rows.
+/// The bits of 2^g of a panel's 16 rows.
 ///
 /// # Safety
 /// `w_g` is readable for 16 elements.
 #[inline(always)]
-unsafe fn powers(w_g: *const i8) -> __m512 {
+unsafe fn powers(w_g: *const i8) -> __m512i {
     // SAFETY: by the function's contract.
     unsafe {
         let g = _mm512_cvtepi8_epi32(_mm_loadu_si128(w_g.cast()));
-        _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_add_epi32(g, _mm512_set1_epi32(127))))
+        _mm512_slli_epi32::<23>(_mm512_add_epi32(g, _mm512_set1_epi32(127)))
     }
 }

@@ -152,6 +152,10 @@ impl<T> Shared<T> {
         Self(slice.as_mut_ptr())
     }
 
+    pub(crate) fn cast<U>(self) -> Shared<U> {
+        Shared(self.0.cast())
+    }
+
     pub(crate) fn at(self, index: usize) -> *mut T {
         self.0.wrapping_add(index)
     }

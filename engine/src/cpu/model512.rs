@@ -33,14 +33,6 @@ mod x86_512 {
         __m512([0.0; 16])
     }
 
-    pub(super) unsafe fn _mm512_set1_ps(x: f32) -> __m512 {
-        __m512([x; 16])
-    }
-
-    pub(super) unsafe fn _mm512_mul_ps(a: __m512, b: __m512) -> __m512 {
-        __m512(std::array::from_fn(|i| a.0[i] * b.0[i]))
-    }
-
     pub(super) unsafe fn _mm512_set1_epi32(x: i32) -> __m512i {
         __m512i([x; 16])
     }

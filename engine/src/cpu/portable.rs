@@ -23,7 +23,7 @@ pub(super) unsafe fn strip(s: &Strip) {
                 let d = dot_panel(s.a.add(at * STRIDE), s.w[panel].add(block * PANEL_BLOCK), BLOCK / 2);
                 for (lane, d) in d.into_iter().enumerate() {
                     let g = i32::from(*s.w_g[panel].add(block * PANEL + lane));
-                    let scale = f32::from_bits(((g + 127) as u32) << 23) * *s.a_scale.add(at);
+                    let scale = f32::from_bits((((g + 127) << 23) + *s.a_shift.add(at)) as u32);
                     // The product is exact, so this is the fused form without needing the instruction.
                     *s.acc.add(row * 2 * PANEL + panel * PANEL + lane) += d as f32 * scale;
                 }

@@ -57,7 +57,7 @@ struct Place {
     stride: usize,
     q: Shared<i16>,
     g: Shared<i8>,
-    scales: Shared<f32>,
+    shifts: Shared<i32>,
 }
 
 #[inline(always)]
@@ -81,7 +81,7 @@ fn strided_body(side: Side, x: &[f32], to: &Place) -> Result<(), FaultKind> {
         // SAFETY: see above.
         unsafe {
             *to.g.at(group) = g;
-            *to.scales.at(group) = power(i32::from(g));
+            *to.shifts.at(group) = i32::from(g) << 23;
         }
     }
     Ok(())
@@ -178,7 +178,7 @@ fn left_at(x: &[f32; BLOCK], e: i32, bits: i32, q: &mut [i16; BLOCK]) -> u32 {
     sum
 }
 
-/// A batch of quantized rows: `q` `[block][row][STRIDE]`, `g` and 2^g `[block][row]`.
+/// A batch of quantized rows: `q` `[block][row][STRIDE]`, `g` and g 2^23 `[block][row]`.
 ///
 /// Blocks come first so that a tile of rows lies contiguous within a block: one base address, no
 /// two rows in the same cache set. The memory is kept from batch to batch.
@@ -188,7 +188,7 @@ pub struct QuantRows {
     cols: usize,
     q: Option<Buffer<i16>>,
     g: Option<Buffer<i8>>,
-    scales: Option<Buffer<f32>>,
+    shifts: Option<Buffer<i32>>,
     written: Vec<AtomicBool>,
 }
 
@@ -209,7 +209,7 @@ impl QuantRows {
             let len = groups.checked_mul(STRIDE).ok_or(std::io::ErrorKind::OutOfMemory)?;
             self.q = Some(Buffer::zeroed(len)?);
             self.g = Some(Buffer::zeroed(groups)?);
-            self.scales = Some(Buffer::zeroed(groups)?);
+            self.shifts = Some(Buffer::zeroed(groups)?);
         }
         (self.rows, self.cols) = (rows, cols);
         self.written.clear();
@@ -242,9 +242,9 @@ impl QuantRows {
         self.g.as_ref().map_or(&[], |g| &g[..self.rows * self.blocks()])
     }
 
-    /// 2^g, `[block][row]`.
-    pub(super) fn scales(&self) -> &[f32] {
-        self.scales.as_ref().map_or(&[], |s| &s[..self.rows * self.blocks()])
+    /// g 2^23, `[block][row]`: what is added to the bits of a power of two to multiply it by 2^g.
+    pub(super) fn shifts(&self) -> &[i32] {
+        self.shifts.as_ref().map_or(&[], |s| &s[..self.rows * self.blocks()])
     }
 
     /// A handle through which several threads write rows.
@@ -255,7 +255,7 @@ impl QuantRows {
             cols,
             q: Shared::new(self.q.as_deref_mut().unwrap_or_default()),
             g: Shared::new(self.g.as_deref_mut().unwrap_or_default()),
-            scales: Shared::new(self.scales.as_deref_mut().unwrap_or_default()),
+            shifts: Shared::new(self.shifts.as_deref_mut().unwrap_or_default()),
             written: &self.written,
         }
     }
@@ -273,7 +273,7 @@ pub struct RowWriter<'a> {
     cols: usize,
     q: Shared<i16>,
     g: Shared<i8>,
-    scales: Shared<f32>,
+    shifts: Shared<i32>,
     written: &'a [AtomicBool],
 }
 
@@ -342,7 +342,7 @@ impl RowWriter<'_> {
     unsafe fn quantize(&self, isa: Isa, side: Side, row: usize, block: usize, x: &[f32]) -> Result<(), FaultKind> {
         // The groups are inside the buffers sized in `reset`, which this handle borrows exclusively.
         let first = block * self.rows + row;
-        let to = Place { first, stride: self.rows, q: self.q, g: self.g, scales: self.scales };
+        let to = Place { first, stride: self.rows, q: self.q, g: self.g, shifts: self.shifts };
         quantize_strided(isa, side, x, &to)
     }
 }
