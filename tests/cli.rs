@@ -8,6 +8,7 @@ use serde_json::Value;
 fn grail(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.args(args).env_remove("GRAIL_CPU").env("HF_HUB_OFFLINE", "1").current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

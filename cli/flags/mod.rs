@@ -294,6 +294,9 @@ pub struct Trace {
 /// `grail model`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The weights digest of a folder's files is remembered in $XDG_CACHE_HOME/grail or ~/.cache/grail, and taken from there by
+every command while path, size, times, inode and device of each file stay the same; info --rehash hashes them again.
+
 Examples:
   grail model info sat-tiny
   grail model info --json Qwen/Qwen3-0.6B@main
@@ -314,6 +317,9 @@ pub enum ModelCommand {
         /// One JSON object
         #[arg(long)]
         json: bool,
+        /// Hash the weights even if the digest of these very files is remembered
+        #[arg(long)]
+        rehash: bool,
     },
     /// Download a model into the cache that all Hugging Face tools share; prints its folder
     Pull {
