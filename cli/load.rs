@@ -8,6 +8,7 @@ use grail_engine::hub::{Event, Location, ModelArg, Settings, resolve};
 use grail_engine::tokenizer::Tokenizer;
 use grail_engine::{Engine, EngineOptions};
 
+use crate::identity::stamp::Stamp;
 use crate::terminal::{StatusLine, size};
 
 /// Finds a model, downloading it if need be.
@@ -32,12 +33,48 @@ pub fn locate(model: &str) -> Result<Location> {
     Ok(resolve(&ModelArg::parse(model)?, &Settings::from_env(), &mut show)?)
 }
 
-/// Opens a model's checkpoint.
+/// A checkpoint, and the files it came from.
+#[derive(Debug)]
+pub struct Opened {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// Its files right before they were opened; none for the model inside the binary or if the system cannot tell.
+    pub stamp: Option<Stamp>,
+    location: Location,
+}
+
+impl Opened {
+    /// Its files as they are now.
+    #[must_use]
+    pub fn stamp_now(&self) -> Option<Stamp> {
+        stamp(&self.location)
+    }
+}
+
+fn stamp(location: &Location) -> Option<Stamp> {
+    match location {
+        Location::SatTiny => None,
+        Location::Folder(folder) => Stamp::of(folder).ok(),
+    }
+}
+
+/// Opens a model.
 ///
 /// # Errors
 /// As [`locate`], and files that are no supported checkpoint.
+pub fn open(model: &str) -> Result<Opened> {
+    let location = locate(model)?;
+    let stamp = stamp(&location);
+    let checkpoint = location.open().with_context(|| format!("model {model}"))?;
+    Ok(Opened { checkpoint, stamp, location })
+}
+
+/// Opens a model's checkpoint, where only that is wanted.
+///
+/// # Errors
+/// As [`open`].
 pub fn checkpoint(model: &str) -> Result<Checkpoint> {
-    locate(model)?.open().with_context(|| format!("model {model}"))
+    Ok(open(model)?.checkpoint)
 }
 
 /// Loads a model.

@@ -47,9 +47,9 @@ impl Setting {
     /// # Errors
     /// A model or a file that cannot be read, and a network of another model.
     pub fn open(flags: &NetworkFlags) -> Result<Self> {
-        let checkpoint = load::checkpoint(&flags.model.model)?;
-        let tokenizer = load::tokenizer(&checkpoint)?;
-        let digest = identity::digest(&checkpoint)?;
+        let opened = load::open(&flags.model.model)?;
+        let tokenizer = load::tokenizer(&opened.checkpoint)?;
+        let digest = identity::of(&opened)?;
         let network = match &flags.network {
             Some(path) => NetworkFile::read(path).with_context(|| format!("--network {}", path.display()))?,
             None => {
@@ -63,7 +63,7 @@ impl Setting {
             let (named, digest) = (hex::encode(named), hex::encode(digest));
             bail!(Usage(format!("--model: its weights digest is {digest}, the network's is {named}")));
         }
-        Ok(Self { checkpoint, tokenizer, network })
+        Ok(Self { checkpoint: opened.checkpoint, tokenizer, network })
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 fn grail(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
     command.args(args).env_remove("GRAIL_CPU").env("HF_HUB_OFFLINE", "1").current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 
@@ -86,6 +87,8 @@ fn usage_errors_exit_with_2() {
         &["generate"],
         &["trace", "--layers"],
         &["bench", "sat-tiny"],
+        &["bench", "growth"],
+        &["bench", "rollouts", "sat-tiny", "--rollouts", "0"],
     ] {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
@@ -254,6 +257,37 @@ fn a_made_model_can_be_described_and_measured() {
     let tests: Vec<&str> = lines.iter().map(|line| line["test"].as_str().unwrap()).collect();
     assert_eq!(tests, ["load_s", "pp40", "tg2"]);
     assert!(lines.iter().all(|line| line["value"].as_f64().unwrap() > 0.0));
-    let table = success(&["bench", model, "f32", "tg1", "--runs", "2"]);
-    assert!(table.contains("tg1") && table.contains('%'), "{table}");
+    let table = success(&["bench", model, "f32", "tg1,pp40", "--runs", "2"]);
+    for part in ["tg1", "pp40", "%", "reads ", "multiply-adds/s", "weights digest"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+}
+
+#[test]
+fn growth_and_the_work_of_miner_and_validator_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let (model, plot) = (dir.path().join("tiny"), dir.path().join("growth.svg"));
+    let (model, plot) = (model.to_str().unwrap(), plot.to_str().unwrap());
+    success(&["bench", "--make-model", "tiny", model]);
+    let bench = |words: &str| {
+        let mut args = vec!["bench", words.split(' ').next().unwrap(), model];
+        args.extend(words.split(' ').skip(1));
+        success(&args)
+    };
+    let table = bench(&format!("growth --batches 1,3 --contexts 40,16384k --runs 1 --plot {plot}"));
+    assert!(table.contains("left out") && table.contains("x ") && table.contains(plot), "{table}");
+    let drawn = std::fs::read_to_string(plot).unwrap();
+    // Two batches and the one context that fits, and the legend.
+    assert_eq!(drawn.matches("<rect class=\"measured\"").count(), 4, "{drawn}");
+
+    let work = "rollouts --prompt 40 --new-tokens 8 --rollouts 3 --runs 2";
+    let table = bench(work);
+    assert!(table.contains("validator") && table.contains("24 tokens"), "{table}");
+    let lines = bench(&format!("{work} --json"));
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let tests: Vec<&str> = lines.iter().map(|line| line["test"].as_str().unwrap()).collect();
+    let expected =
+        ["miner_s_per_1000", "miner_without_proof_s_per_1000", "proof_overhead_percent", "validator_s_per_1000"];
+    assert_eq!(tests, expected);
+    assert!(lines.iter().all(|line| line["value"].is_f64()), "{lines:?}");
 }

@@ -10,16 +10,18 @@ use grail_engine::cpu::pack::PANEL;
 use grail_engine::cpu::quantize::BLOCK;
 use grail_engine::hub::Location;
 use grail_engine::kv::PAGE;
+use grail_protocol::Hash;
 use serde_json::{Value, json};
 
 use super::{Outcome, Usage};
 use crate::flags::{Model, ModelCommand};
+use crate::identity::cache::Cache;
 use crate::terminal::{count, size};
 use crate::{identity, load};
 
 pub fn run(flags: &Model, out: &mut dyn Write) -> Result<Outcome> {
     match &flags.command {
-        ModelCommand::Info { model, json } => info(model, *json, out),
+        ModelCommand::Info { model, json, rehash } => info(model, *json, *rehash, out),
         ModelCommand::Pull { model, revision } => pull(model, revision.as_deref(), out),
     }
 }
@@ -39,10 +41,12 @@ fn pull(model: &str, revision: Option<&str>, out: &mut dyn Write) -> Result<Outc
     Ok(Outcome::Done)
 }
 
-fn info(model: &str, as_json: bool, out: &mut dyn Write) -> Result<Outcome> {
-    let checkpoint = load::checkpoint(model)?;
+fn info(model: &str, as_json: bool, rehash: bool, out: &mut dyn Write) -> Result<Outcome> {
+    let opened = load::open(model)?;
+    let digest = identity::find(&opened, Cache::of_user().as_ref(), rehash)?.digest;
+    let checkpoint = opened.checkpoint;
     let tokenizer = load::tokenizer(&checkpoint)?;
-    let facts = facts(model, &checkpoint)?;
+    let facts = facts(model, &checkpoint, &digest);
     let eos = tokenizer.eos_id().map(|id| json!({"id": id, "text": tokenizer.eos_token()}));
     if as_json {
         let mut facts = facts;
@@ -93,11 +97,11 @@ fn info(model: &str, as_json: bool, out: &mut dyn Write) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn facts(model: &str, checkpoint: &Checkpoint) -> Result<Value> {
+fn facts(model: &str, checkpoint: &Checkpoint, digest: &Hash) -> Value {
     let config = checkpoint.config();
     let elements = |shape: &[usize]| shape.iter().map(|&n| n as u64).product::<u64>();
     let page_bytes = PageLayout::new(config).page_bytes() as u64;
-    Ok(json!({
+    json!({
         "model": model,
         "layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
@@ -114,8 +118,8 @@ fn facts(model: &str, checkpoint: &Checkpoint) -> Result<Value> {
         "weight_bytes": packed_bytes(checkpoint) + embedding_bytes(checkpoint),
         "cache_bytes_per_position": page_bytes.div_ceil(PAGE as u64),
         "eos_ids": checkpoint.eos_ids(),
-        "weights_digest": hex::encode(identity::digest(checkpoint)?),
-    }))
+        "weights_digest": hex::encode(digest),
+    })
 }
 
 /// Bytes of the matrices as the engine holds them: what one decoding pass reads.

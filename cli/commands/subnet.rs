@@ -46,10 +46,10 @@ impl Model {
     /// # Errors
     /// A model that is not there or not supported.
     pub fn open(flag: &ModelFlag) -> Result<Self> {
-        let checkpoint = load::checkpoint(&flag.model)?;
-        let tokenizer = load::tokenizer(&checkpoint)?;
-        let identity = ModelIdentity::of(&flag.model, &checkpoint, &tokenizer)?;
-        Ok(Self { checkpoint, tokenizer, identity })
+        let opened = load::open(&flag.model)?;
+        let tokenizer = load::tokenizer(&opened.checkpoint)?;
+        let identity = ModelIdentity::of(&flag.model, &opened, &tokenizer)?;
+        Ok(Self { checkpoint: opened.checkpoint, tokenizer, identity })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What can be typed. What it means is the business of the commands: values that can be judged alone are judged
 //! here by their types (`values`), relations between flags by clap, everything else where it is used.
 
+mod bench;
 mod files;
 mod help;
 mod program;
@@ -15,11 +16,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use grail_engine::EngineOptions;
 use grail_engine::types::Sampling;
 
+pub use bench::{Bench, BenchCommand, BenchRollouts, Growth};
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
 pub use subnet::{DataFlag, Device, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
-pub use values::{Bytes, Hex32, SeedText, ShapeName, TokenList};
+pub use values::{Bytes, Counts, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
     Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,
     WalletRoot,
@@ -294,6 +296,9 @@ pub struct Trace {
 /// `grail model`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The weights digest of a folder's files is remembered in $XDG_CACHE_HOME/grail or ~/.cache/grail, and taken from there by
+every command while path, size, times, inode and device of each file stay the same; info --rehash hashes them again.
+
 Examples:
   grail model info sat-tiny
   grail model info --json Qwen/Qwen3-0.6B@main
@@ -314,6 +319,9 @@ pub enum ModelCommand {
         /// One JSON object
         #[arg(long)]
         json: bool,
+        /// Hash the weights even if the digest of these very files is remembered
+        #[arg(long)]
+        rehash: bool,
     },
     /// Download a model into the cache that all Hugging Face tools share; prints its folder
     Pull {
@@ -323,42 +331,6 @@ pub enum ModelCommand {
         #[arg(long)]
         revision: Option<String>,
     },
-}
-
-/// `grail bench`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Cases:
-  ppN      one prompt of N tokens, up to and with the choice of the first new token: tokens/s
-  tgB      B continuations of one 256-token prompt, 64 greedy tokens each, prefill not timed: new tokens/s
-  groupB   one 1024-token prompt, B rollouts of 64 tokens with the protocol's sampling and sketches, prefill timed:
-           new tokens/s
-  load_s   always printed: opening, quantizing and packing the checkpoint, seconds
-
-Examples:
-  grail bench --make-model 0.6b ./qwen3-0.6b
-  grail bench ./qwen3-0.6b bf16 pp512,tg1,tg16,group16
-  grail bench --json ./qwen3-0.6b bf16 pp512")]
-pub struct Bench {
-    /// Write a checkpoint of random weights (SHAPE: 0.6b, 1.7b, 4b, 8b or tiny) into the empty folder DIR
-    #[arg(long, num_args = 2, value_names = ["SHAPE", "DIR"], conflicts_with_all = ["json", "runs", "model"])]
-    pub make_model: Option<Vec<String>>,
-    /// One line {"test": NAME, "value": NUMBER} per case, from one run, instead of a table
-    #[arg(long)]
-    pub json: bool,
-    /// Runs of each case; the table shows median and range
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "json")]
-    pub runs: u32,
-    /// A folder in Hugging Face layout, sat-tiny, or a hub id org/name[@revision]
-    #[arg(required_unless_present = "make_model", requires_all = ["dtype", "cases"])]
-    pub model: Option<String>,
-    /// bf16 or f32: accepted for comparison harnesses and not used, since the engine has one arithmetic
-    #[arg(value_parser = ["bf16", "f32"])]
-    pub dtype: Option<String>,
-    /// Cases, separated by commas
-    pub cases: Option<String>,
-    #[command(flatten)]
-    pub engine: EngineFlags,
 }
 
 #[cfg(test)]
@@ -392,6 +364,10 @@ mod tests {
             "grail bench",
             "grail bench dir bf16",
             "grail bench --make-model tiny",
+            "grail bench growth",
+            "grail bench growth m --contexts 0",
+            "grail bench --json growth m",
+            "grail bench rollouts m --rollouts 0",
             "grail demo --problems 0",
             "grail demo --threads 0",
             "grail demo --cpu sse",
@@ -403,6 +379,8 @@ mod tests {
             "grail generate --prompt -",
             "grail trace --cases x --check --batch 2",
             "grail bench m f32 pp1",
+            "grail bench growth m --contexts 256,1k --plot x.svg",
+            "grail bench rollouts m --json --threads 2",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -84,6 +84,25 @@ impl FromStr for TokenList {
     }
 }
 
+/// Counts separated by commas, each at least 1; `2k` is 2048.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts(pub Vec<usize>);
+
+impl FromStr for Counts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = |part: &str| {
+            let (digits, factor) = part.trim().strip_suffix('k').map_or((part.trim(), 1), |digits| (digits, 1024));
+            let number =
+                digits.parse::<u32>().ok().filter(|&n| n > 0 && digits.starts_with(|c: char| c.is_ascii_digit()));
+            let number = number.map(|n| n as usize * factor).filter(|&n| n <= 1 << 24);
+            number.ok_or_else(|| format!("{part:?} is no count from 1 to 16384k, such as 512 or 4k"))
+        };
+        text.split(',').map(count).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// A shape of `grail bench --make-model`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShapeName(pub Shape);
@@ -114,6 +133,14 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_at_least_1_and_k_is_1024() {
+        assert_eq!("1, 2,16k".parse::<Counts>().map(|c| c.0), Ok(vec![1, 2, 16 << 10]));
+        for text in ["", "0", "1,,2", "k", "+1", "-1", "0k", "4G", "99999k", "4294967296"] {
+            assert!(text.parse::<Counts>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn hex_digits_are_a_seed_and_other_text_is_hashed() {
         let digits = "00ff".repeat(16);
         assert_eq!(digits.parse::<SeedText>().unwrap().0.to_vec(), hex::decode(&digits).unwrap());
@@ -135,6 +162,7 @@ mod tests {
             let _ = text.parse::<Hex32>();
             let _ = text.parse::<TokenList>();
             let _ = text.parse::<ShapeName>();
+            let _ = text.parse::<Counts>();
         }
 
         #[test]

@@ -5,14 +5,14 @@
 //! its head forbids the rest, and what miners chose (names, tokens, reasons) is escaped wherever it stands. It judges
 //! nothing either: verdicts and weights are those of the validator and the chain.
 
-mod axis;
+pub(crate) mod axis;
 mod conclusion;
-mod escape;
+pub(crate) mod escape;
 mod figures;
 mod html;
 mod model;
-mod numbers;
-mod plot;
+pub(crate) mod numbers;
+pub(crate) mod plot;
 mod rollout;
 mod sections;
 mod table;

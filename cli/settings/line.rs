@@ -13,16 +13,19 @@ pub struct Called {
     pub behind: usize,
 }
 
-/// Finds the command that is called, if the line gets as far as one that has no commands below it.
+/// Finds the command that is called, if the line gets as far as one that has no commands below it, or has values of its
+/// own and no command of its follows.
 ///
 /// `root` must be built: global flags are known to every command then.
 pub fn called(root: &Command, line: &[OsString]) -> Option<Called> {
-    let (mut command, mut path, mut i) = (root, Vec::new(), 1);
+    let (mut command, mut path, mut i, mut behind) = (root, Vec::new(), 1, 1);
     while command.has_subcommands() {
-        let word = line.get(i)?.to_str()?;
+        // `bench MODEL ...` beside `bench growth`.
+        let itself = || command.get_positionals().next().map(|_| Called { path: path.clone(), behind });
+        let Some(word) = line.get(i).and_then(|word| word.to_str()) else { return itself() };
         i += 1;
         if word == "--" {
-            return None;
+            return itself();
         }
         if let Some(long) = word.strip_prefix("--") {
             let arg = command.get_arguments().find(|arg| arg.get_long() == Some(long));
@@ -32,12 +35,14 @@ pub fn called(root: &Command, line: &[OsString]) -> Option<Called> {
         match word.strip_prefix('-') {
             Some(cluster) => i += usize::from(value_follows(command, cluster)),
             None => {
-                command = command.find_subcommand(word)?;
+                let Some(below) = command.find_subcommand(word) else { return itself() };
+                command = below;
                 path.push(command.get_name().to_owned());
+                behind = i;
             }
         }
     }
-    Some(Called { path, behind: i })
+    Some(Called { path, behind })
 }
 
 fn takes_value(arg: &Arg) -> bool {
@@ -60,6 +65,13 @@ mod tests {
             .arg(Arg::new("file").long("file").short('f').global(true))
             .arg(Arg::new("loud").short('l').global(true).action(clap::ArgAction::Count))
             .subcommand(Command::new("one").arg(Arg::new("rest").num_args(0..)))
+            .subcommand(
+                Command::new("both")
+                    .arg(Arg::new("pair").long("pair").num_args(2))
+                    .arg(Arg::new("value"))
+                    .args_conflicts_with_subcommands(true)
+                    .subcommand(Command::new("deep")),
+            )
             .subcommand(Command::new("two").subcommand(Command::new("deep").alias("low")));
         root.build();
         let line: Vec<OsString> = text.split(' ').map(Into::into).collect();
@@ -77,6 +89,11 @@ mod tests {
             ("p -fone one", "one", 3),
             ("p -ll one -- one", "one", 3),
             ("p two -l low --file x", "two deep", 4),
+            ("p both deep", "both deep", 3),
+            ("p both x deep", "both", 2),
+            ("p both", "both", 2),
+            ("p -l both --pair a b", "both", 3),
+            ("p both -- deep", "both", 2),
         ] {
             assert_eq!(place(line), Some((path.to_owned(), behind)), "{line}");
         }

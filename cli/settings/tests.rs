@@ -27,10 +27,11 @@ const VALUES: [&str; 13] = [
 fn leaves<'a>(command: &'a Command, path: &[String], found: &mut Vec<(Vec<String>, &'a Command)>) {
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
         let path = [path, &[sub.get_name().to_owned()]].concat();
-        match sub.has_subcommands() {
-            true => leaves(sub, &path, found),
-            false => found.push((path, sub)),
+        // `bench` has both: commands, and values of its own.
+        if !sub.has_subcommands() || sub.get_positionals().next().is_some() {
+            found.push((path.clone(), sub));
         }
+        leaves(sub, &path, found);
     }
 }
 

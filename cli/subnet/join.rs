@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use grail_beacon::client::{Client, PUBLIC_RELAYS, Settings as BeaconSettings};
 use grail_chain::{Chain, Settings as ChainSettings, Wait};
-use grail_engine::checkpoint::Checkpoint;
 use grail_engine::tokenizer::Tokenizer;
 use grail_localnet::bucket::Access;
 use grail_protocol::Hash;
@@ -19,6 +18,7 @@ use super::{Heads, OwnBucket, Patience, Subnet};
 use crate::commands::Usage;
 use crate::flags::{NetworkName, SubnetFlags};
 use crate::identity;
+use crate::load::Opened;
 use crate::network::NetworkFile;
 
 /// How long a local network is waited for that another process is starting.
@@ -40,14 +40,14 @@ pub struct ModelIdentity {
 }
 
 impl ModelIdentity {
-    /// Of a checkpoint that was named by a flag.
+    /// Of a model that was named by a flag.
     ///
     /// # Errors
     /// Files that cannot be read, and a tokenizer without an eos token.
-    pub fn of(argument: &str, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Self> {
+    pub fn of(argument: &str, opened: &Opened, tokenizer: &Tokenizer) -> Result<Self> {
         let eos = tokenizer.eos_id().context("the model's tokenizer names no eos token, which prompts need")?;
         let name = argument.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or("model").to_owned();
-        Ok(Self { name, digest: identity::digest(checkpoint)?, eos_ids: vec![eos] })
+        Ok(Self { name, digest: identity::of(opened)?, eos_ids: vec![eos] })
     }
 }
 

@@ -5,15 +5,18 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use grail_engine::Engine;
 use grail_engine::types::{Event, GenerateRequest, Group, Sampling, Seed};
 use grail_protocol::encoding::sha256;
 use grail_protocol::randomness::random_vector;
 
-const DECODE_PROMPT: usize = 256;
-const GROUP_PROMPT: usize = 1024;
-const NEW_TOKENS: usize = 64;
+/// Tokens of the prompt that decoding continues.
+pub const DECODE_PROMPT: usize = 256;
+/// Tokens of a group's prompt.
+pub const GROUP_PROMPT: usize = 1024;
+/// New tokens of a sequence.
+pub const NEW_TOKENS: usize = 64;
 /// Prompt ids are below this, and below the vocabulary.
 const IDS_BELOW: u32 = 151_000;
 const MOST: usize = 1 << 20;
@@ -80,7 +83,7 @@ pub fn warm_up(engine: &mut Engine) -> Result<()> {
 }
 
 /// Xorshift ids, the same in every harness.
-fn ids(engine: &Engine, count: usize, seed: u32) -> Vec<u32> {
+pub fn ids(engine: &Engine, count: usize, seed: u32) -> Vec<u32> {
     let below = IDS_BELOW.min(u32::try_from(engine.config().vocab_size).unwrap_or(u32::MAX));
     let mut x = seed.wrapping_mul(2_654_435_761) | 1;
     let step = |_| {
@@ -92,21 +95,14 @@ fn ids(engine: &Engine, count: usize, seed: u32) -> Vec<u32> {
     (0..count).map(step).collect()
 }
 
-fn groups(prompt: Vec<u32>, rollouts: usize) -> [Group; 1] {
+/// A group of so many rollouts.
+pub fn groups(prompt: Vec<u32>, rollouts: usize) -> [Group; 1] {
     let seed = |i: usize| Seed(sha256(format!("bench {i}").as_bytes()));
     [Group { prompt, seeds: (0..rollouts).map(seed).collect() }]
 }
 
 fn request<'a>(groups: &'a [Group], max_new_tokens: usize, projection: &'a [i32]) -> GenerateRequest<'a> {
-    GenerateRequest {
-        groups,
-        sampling: GREEDY,
-        max_new_tokens,
-        eos_ids: &[],
-        projection,
-        keep_hidden: false,
-        logprobs: true,
-    }
+    GenerateRequest { sampling: GREEDY, projection, ..GenerateRequest::new(groups, max_new_tokens, &[]) }
 }
 
 fn prefill(engine: &mut Engine, count: usize) -> Result<f64> {
@@ -126,22 +122,38 @@ fn prefill(engine: &mut Engine, count: usize) -> Result<f64> {
 
 /// Timed from the choice of the last rollout's first token: 64 passes and 64 choices of all.
 fn decode(engine: &mut Engine, batch: usize) -> Result<f64> {
-    let groups = groups(ids(engine, DECODE_PROMPT, 9), batch);
-    let (mut tokens, mut begun, mut end) = (0, None, None);
-    engine.generate(&request(&groups, NEW_TOKENS + 1, &[]), &mut |event| {
+    let prompt = ids(engine, DECODE_PROMPT, 9);
+    let passes = passes(engine, prompt, batch, NEW_TOKENS)?;
+    Ok((batch * NEW_TOKENS) as f64 / (passes.ends[NEW_TOKENS - 1] - passes.begun).as_secs_f64())
+}
+
+/// When the passes of a batch's greedy continuations ended.
+pub struct Passes {
+    /// The request.
+    pub asked: Instant,
+    /// Each rollout had its first token, which follows from the prompt.
+    pub begun: Instant,
+    /// Each rollout had one token more.
+    pub ends: Vec<Instant>,
+}
+
+/// `count` decoding passes of `batch` continuations of a prompt.
+pub fn passes(engine: &mut Engine, prompt: Vec<u32>, batch: usize, count: usize) -> Result<Passes> {
+    let groups = groups(prompt, batch);
+    let (asked, mut tokens, mut ends) = (Instant::now(), 0, Vec::with_capacity(count + 1));
+    engine.generate(&request(&groups, count + 1, &[]), &mut |event| {
         if let Event::Token { .. } = event {
             tokens += 1;
-            if tokens == batch {
-                begun = Some(Instant::now());
-            }
-            if tokens == batch * (NEW_TOKENS + 1) {
-                end = Some(Instant::now());
+            if tokens % batch == 0 {
+                ends.push(Instant::now());
             }
         }
-        if end.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        // The last token need not pass through the model.
+        if ends.len() > count { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    let (begun, end) = begun.zip(end).context("fewer tokens than asked for")?;
-    Ok((batch * NEW_TOKENS) as f64 / (end - begun).as_secs_f64())
+    ensure!(ends.len() > count, "fewer tokens than asked for");
+    let begun = ends.remove(0);
+    Ok(Passes { asked, begun, ends })
 }
 
 /// What a miner does: sampled as the protocol says, with sketches.
