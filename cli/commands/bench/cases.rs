@@ -101,8 +101,10 @@ pub fn groups(prompt: Vec<u32>, rollouts: usize) -> [Group; 1] {
     [Group { prompt, seeds: (0..rollouts).map(seed).collect() }]
 }
 
+/// With a projection all that a proof needs; without one plain generation, as other engines do it.
 fn request<'a>(groups: &'a [Group], max_new_tokens: usize, projection: &'a [i32]) -> GenerateRequest<'a> {
-    GenerateRequest { sampling: GREEDY, projection, ..GenerateRequest::new(groups, max_new_tokens, &[]) }
+    let logprobs = !projection.is_empty();
+    GenerateRequest { sampling: GREEDY, projection, logprobs, ..GenerateRequest::new(groups, max_new_tokens, &[]) }
 }
 
 fn prefill(engine: &mut Engine, count: usize) -> Result<f64> {

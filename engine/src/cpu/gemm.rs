@@ -167,7 +167,7 @@ pub fn silu_mul_quantized(
             job.run(&out, strip.clone(), panels.clone());
             for (row, x) in strip.zip(values.chunks_exact(BLOCK)) {
                 // SAFETY: the unit made these columns of the strip's rows.
-                let x = unsafe { x[..width].assume_init_ref() };
+                let x = unsafe { written(&x[..width]) };
                 // SAFETY: each (unit of panels, row) is dealt out once, and a unit makes this block.
                 if let Err(kind) = unsafe { to.write_blocks(isa, Side::Right, row, block, x) } {
                     fault(row, kind);
@@ -296,7 +296,7 @@ impl<'a> Job<'a> {
                 self.strip(&mut acc.0, strip.clone(), panel, count, first(panel).0, out.ld);
                 for (pair, acc) in acc.0.chunks_exact(STRIP).enumerate().take(count.div_ceil(PAIR)) {
                     // SAFETY: the strip's rows of each pair are written.
-                    let acc: &[[f32; PAIR * PANEL]] = unsafe { acc[..strip.len()].assume_init_ref() };
+                    let acc: &[[f32; PAIR * PANEL]] = unsafe { written(&acc[..strip.len()]) };
                     let (to, left) = first(panel + pair * PAIR);
                     let width = PAIR.min(count) / self.w.parts() * PANEL;
                     finish_rows(self.isa, acc, to, out.ld, width.min(left), self.mode);
@@ -338,6 +338,13 @@ impl<'a> Job<'a> {
         // have a column pair for each row and pair of panels; the `Isa` vouches for the path.
         unsafe { (self.kernels.strip)(&strip) }
     }
+}
+
+/// # Safety
+/// Every element was written.
+unsafe fn written<T>(x: &[MaybeUninit<T>]) -> &[T] {
+    // SAFETY: the same memory, and every element is a value.
+    unsafe { &*(std::ptr::from_ref(x) as *const [T]) }
 }
 
 /// On whole cache lines.

@@ -8,6 +8,9 @@
 //! the intrinsics named here (`model512.rs`), so that its logic runs to the bit on every machine. Hence the
 //! `#[inline(always)]` bodies without target features: the file that includes this one decides about them.
 
+// Loops by index are unrolled, and what they index stays in registers.
+#![allow(clippy::needless_range_loop)]
+
 use super::super::gemm::{PAIR, QUAD, STRIP, Strip, shares};
 use super::super::pack::{PANEL, PANEL_BLOCK};
 use super::super::quantize::{BLOCK, STRIDE};
