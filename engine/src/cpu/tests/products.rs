@@ -1,11 +1,11 @@
 use super::oracle::{self, Twist};
 use super::{Draw, bits};
 use crate::cpu::dot::dot_panels;
-use crate::cpu::gemm::{Mode, matmul, matmul_panels};
+use crate::cpu::gemm::{Mode, matmul, matmul_panels, silu_mul_quantized};
 use crate::cpu::isa::Isa;
 use crate::cpu::pack::{PackError, PackedMatrix};
 use crate::cpu::pool::Pool;
-use crate::cpu::quantize::{QuantRows, Side};
+use crate::cpu::quantize::{QuantRows, STRIDE, Side};
 use crate::error::FaultKind;
 
 type Quantized = (Vec<i16>, Vec<i8>);
@@ -159,6 +159,53 @@ fn the_activation_is_that_of_gate_and_up_made_apart() {
                 matmul(isa, &pool, &w, &gate.batch(isa, 0..m), &mut out, rows, Mode::SiluMul);
                 check(&out, rows, &expected, &format!("{isa} {rows} rows, m {m}"));
             }
+        }
+    }
+}
+
+#[test]
+fn the_activation_quantized_where_it_is_made_is_that_quantized_afterwards() {
+    let mut draw = Draw(9);
+    for (rows, cols, m) in [(16, 128, 1), (100, 256, 33), (300, 130, 130), (256, 384, 97)] {
+        let weights: Vec<Vec<f32>> = (0..2 * rows).map(|_| draw.normals(cols)).collect();
+        let mut inputs: Vec<Vec<f32>> = (0..m).map(|_| draw.normals(cols).iter().map(|x| x * 0.02).collect()).collect();
+        // One row whose activation no quantizer takes: 2^40 squared.
+        inputs[m / 2].fill((1u64 << 40) as f32);
+        for isa in Isa::under_test() {
+            let pool = Pool::new(3);
+            let fill = |part: usize, row: usize, x: &mut [f32]| x.copy_from_slice(&weights[part * rows + row]);
+            let w = PackedMatrix::pack_gate_up(isa, &pool, rows, cols, fill).unwrap();
+            let a = batch(isa, &inputs, cols);
+            let mut apart = vec![0.0; m * rows];
+            matmul(isa, &pool, &w, &a, &mut apart, rows, Mode::SiluMul);
+            let mut fused = QuantRows::new();
+            fused.reset(m, rows).unwrap();
+            let faults = std::sync::Mutex::new(std::collections::BTreeSet::new());
+            silu_mul_quantized(isa, &pool, &w, &a, &fused.writer(), &|row, kind| {
+                faults.lock().unwrap().insert((row, kind));
+            });
+            assert!(fused.complete());
+            let faults = faults.into_inner().unwrap();
+            for (row, x) in apart.chunks_exact(rows).enumerate() {
+                if faults.contains(&(row, FaultKind::Quantizer)) {
+                    assert!(
+                        row == m / 2 && x.iter().any(|x| x.is_nan() || x.abs() >= 2f32.powi(60)),
+                        "{isa} row {row}"
+                    );
+                    continue;
+                }
+                let (q, g) = oracle::quantize_row(Side::Right, x, Twist::None);
+                for block in 0..fused.blocks() {
+                    let at = block * m + row;
+                    assert_eq!(fused.g()[at], g[block], "{isa} {rows}x{cols} row {row} block {block}");
+                    assert_eq!(
+                        fused.q()[at * STRIDE..][..128],
+                        q[block * 128..][..128],
+                        "{isa} row {row} block {block}"
+                    );
+                }
+            }
+            assert_eq!(faults.len(), 1, "{isa} {rows}x{cols}");
         }
     }
 }
