@@ -266,16 +266,18 @@ impl<'a, E: Environment> Miner<'a, E> {
         };
         let (begun, before) = (Instant::now(), journal.groups());
         events.tell(Event::WindowBegun { window, groups: before, left_s: left().as_secs_f64() });
-        let told = Cell::new(begun);
-        let kept = Cell::new(before);
+        let (told, kept, rows) = (Cell::new(begun), Cell::new(before), Cell::new(0));
+        let tell = |rollouts: u64| {
+            let positions_per_s = rows.get() as f64 / begun.elapsed().as_secs_f64();
+            events.tell(Event::Working { window, groups: kept.get(), rollouts, positions_per_s });
+        };
         let mut observer = |event: EngineEvent<'_>| {
-            if let EngineEvent::Step(progress) = event
-                && told.get().elapsed() >= TELL_EVERY
-            {
-                told.set(Instant::now());
-                let positions_per_s = progress.rows as f64 / begun.elapsed().as_secs_f64();
-                let (groups, rollouts) = (kept.get(), progress.total as u64 - progress.finished as u64);
-                events.tell(Event::Working { window, groups, rollouts, positions_per_s });
+            if let EngineEvent::Step(progress) = event {
+                rows.set(progress.rows);
+                if told.get().elapsed() >= TELL_EVERY {
+                    told.set(Instant::now());
+                    tell(progress.total as u64 - progress.finished as u64);
+                }
             }
             std::ops::ControlFlow::Continue(())
         };
@@ -284,6 +286,8 @@ impl<'a, E: Environment> Miner<'a, E> {
         if stop.is_set() {
             return Ok(Some(Worked::Stopped));
         }
+        // Also of work that took less than it takes to be told.
+        tell(0);
         if journal.groups() == 0 {
             let why = match end {
                 ShiftEnd::Fault(ended) => format!("the first group has no value: {ended}"),
