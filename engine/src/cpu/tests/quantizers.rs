@@ -172,6 +172,21 @@ fn a_batch_holds_the_rows_written_and_its_memory_is_reused() {
 }
 
 #[test]
+fn a_row_that_does_not_exist_is_refused() {
+    for (rows, cols) in [(2, 128), (2, 300), (3, 0)] {
+        for row in [rows, rows + 1, 100] {
+            let mut batch = QuantRows::new();
+            batch.reset(rows, cols).unwrap();
+            let writer = batch.writer();
+            let write = || writer.write(Isa::PORTABLE, Side::Right, row, &vec![0.0; cols]);
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(write)).expect_err("no such row");
+            let said = panic.downcast_ref::<String>().expect("a message");
+            assert_eq!(*said, format!("row {row} of {rows}"));
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "written twice")]
 fn a_row_cannot_be_written_twice() {
     let mut batch = QuantRows::new();
