@@ -107,6 +107,16 @@ pub enum Error {
         /// What is missing.
         problem: String,
     },
+    /// A GPU or its driver refused a call or failed in one.
+    #[error("{device}: {what}: {problem}")]
+    Device {
+        /// The device as on the command line, `cuda:0`.
+        device: String,
+        /// What was being done.
+        what: String,
+        /// The driver's words.
+        problem: String,
+    },
     /// A sequence met a value that NUMERICS section 1 excludes, where there is no other result.
     #[error(transparent)]
     Fault(#[from] Fault),

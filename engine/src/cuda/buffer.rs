@@ -1,0 +1,137 @@
+//! Typed device memory.
+//!
+//! Every buffer is initialised when it is made. Copies from and to ordinary host memory wait for their end: they are
+//! for loading and for tests, and what runs in every step uses pinned memory.
+
+use std::ops::Range;
+
+use cudarc::driver::{CudaSlice, DeviceRepr, ValidAsZeroBits};
+
+use super::Device;
+use crate::{Error, Result};
+
+/// What a buffer can hold: plain data of one layout on both sides, zero bits included.
+pub trait Element: DeviceRepr + ValidAsZeroBits + Copy + Send + Sync + 'static {}
+
+impl<T: DeviceRepr + ValidAsZeroBits + Copy + Send + Sync + 'static> Element for T {}
+
+/// `len` elements in the memory of one device, freed in stream order when dropped.
+#[derive(Debug)]
+pub struct DeviceBuffer<T> {
+    device: Device,
+    slice: CudaSlice<T>,
+    len: usize,
+}
+
+impl<T: Element> DeviceBuffer<T> {
+    /// `len` zeroed elements; a length of 0 is allowed.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words, out of memory above all.
+    pub fn zeroed(device: &Device, len: usize) -> Result<Self> {
+        // The driver has no allocation of 0 bytes.
+        let slice = device.stream().alloc_zeros(len.max(1));
+        let what = || format!("allocating {} bytes", len.saturating_mul(size_of::<T>()));
+        Ok(Self { slice: slice.map_err(|e| device.error(what(), e))?, device: device.clone(), len })
+    }
+
+    /// A copy of `values` on the device.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::zeroed`].
+    pub fn from_slice(device: &Device, values: &[T]) -> Result<Self> {
+        let mut buffer = Self::zeroed(device, values.len())?;
+        buffer.write(0, values)?;
+        Ok(buffer)
+    }
+
+    /// Overwrites `values.len()` elements from `start` on.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when they reach beyond the end, [`Error::Device`] with the driver's words.
+    pub fn write(&mut self, start: usize, values: &[T]) -> Result<()> {
+        let range = self.range(start, values.len())?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut target = self.slice.slice_mut(range);
+        let copied = self.device.stream().memcpy_htod(values, &mut target);
+        copied.map_err(|e| self.device.error("copying to the device", e))?;
+        self.device.synchronize()
+    }
+
+    /// The elements of `start..start + len`, after everything queued before.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::write`]; also what went wrong in work queued before.
+    pub fn read(&self, start: usize, len: usize) -> Result<Vec<T>> {
+        let range = self.range(start, len)?;
+        if range.is_empty() {
+            self.device.synchronize()?;
+            return Ok(Vec::new());
+        }
+        let copied = self.device.stream().clone_dtoh(&self.slice.slice(range));
+        // A copy that was queued before the wait failed may still be running: the vector outlives the wait.
+        self.device.synchronize()?;
+        copied.map_err(|e| self.device.error("copying from the device", e))
+    }
+
+    /// All elements, after everything queued before.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::read`].
+    pub fn to_vec(&self) -> Result<Vec<T>> {
+        self.read(0, self.len)
+    }
+
+    /// Zeroes all elements, in stream order.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words.
+    pub fn clear(&mut self) -> Result<()> {
+        let cleared = self.device.stream().memset_zeros(&mut self.slice);
+        cleared.map_err(|e| self.device.error("clearing device memory", e))
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The device that holds the buffer.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Device address for a kernel that reads; not to be dereferenced on the host.
+    pub fn as_ptr(&self) -> *const T {
+        self.address() as *const T
+    }
+
+    /// Device address for a kernel that writes; not to be dereferenced on the host.
+    pub fn as_mut_ptr(&mut self) -> *mut T {
+        self.address() as *mut T
+    }
+
+    fn address(&self) -> u64 {
+        use cudarc::driver::DevicePtr;
+        // No events are tracked (context.rs), so nothing is recorded when the guard goes.
+        let (address, _guard) = self.slice.device_ptr(self.device.stream());
+        address
+    }
+
+    fn range(&self, start: usize, len: usize) -> Result<Range<usize>> {
+        match start.checked_add(len) {
+            Some(end) if end <= self.len => Ok(start..end),
+            _ => Err(Error::Request {
+                field: "device buffer".into(),
+                problem: format!("{len} elements from {start} on do not fit into {}", self.len),
+            }),
+        }
+    }
+}

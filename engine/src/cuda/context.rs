@@ -1,0 +1,213 @@
+//! Devices: which there are, and one opened with its stream and its kernels.
+
+use std::sync::{Arc, Mutex};
+
+use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, sys};
+
+use super::image;
+use super::launch::{Kernel, Params};
+use crate::{Error, Result};
+
+/// CUDA 13.0: the version of the compiled images and of the driver interface used here (driver 580 or later).
+const MIN_DRIVER: i32 = 13_000;
+
+/// Ampere: int8 tensor cores with the fragments of m16n8k32, and asynchronous copies.
+const MIN_CAPABILITY: (i32, i32) = (8, 0);
+
+/// What a device says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Number of the device, counted from 0.
+    pub ordinal: usize,
+    /// Name of the product.
+    pub name: String,
+    /// Compute capability, major and minor.
+    pub capability: (i32, i32),
+    /// Bytes of memory free now.
+    pub free_bytes: u64,
+    /// Bytes of memory in all.
+    pub total_bytes: u64,
+    /// CUDA version that the driver supports, major and minor.
+    pub driver: (i32, i32),
+}
+
+/// All devices, usable or not; [`Device::open`] says what one lacks.
+///
+/// # Errors
+/// [`Error::Unsupported`] without a driver, with one that is too old and without any device; [`Error::Device`] with the
+/// driver's words.
+pub fn probe() -> Result<Vec<DeviceInfo>> {
+    let driver = driver_version()?;
+    let count = CudaContext::device_count().map_err(|e| driver_error("cuda", "counting devices", e))?;
+    if count <= 0 {
+        return Err(unsupported("the driver sees no NVIDIA GPU"));
+    }
+    (0..count as usize).map(|ordinal| describe(ordinal, driver)).collect()
+}
+
+/// Never panics: the interface does when it cannot open the library or a function in it, so both are asked first.
+fn driver_version() -> Result<(i32, i32)> {
+    // SAFETY: opening the driver's library runs its initialisers, which is what asking for a GPU means.
+    if !unsafe { sys::is_culib_present() } {
+        return Err(unsupported("the NVIDIA driver's library (libcuda.so.1) is not on this machine"));
+    }
+    let mut version = 0;
+    // SAFETY: the result is live; this function may be called before cuInit.
+    unsafe { sys::cuDriverGetVersion(&mut version) }.result().map_err(|e| driver_error("cuda", "driver version", e))?;
+    let (major, minor) = (version / 1000, version % 1000 / 10);
+    if version < MIN_DRIVER {
+        let problem = format!("the NVIDIA driver supports CUDA {major}.{minor}; 13.0 (driver 580 or later) is needed");
+        return Err(unsupported(problem));
+    }
+    Ok((major, minor))
+}
+
+fn describe(ordinal: usize, driver: (i32, i32)) -> Result<DeviceInfo> {
+    let error = |e| driver_error(&label(ordinal), "asking what it is", e);
+    let context = CudaContext::new(ordinal).map_err(error)?;
+    let (free, total) = context.mem_get_info().map_err(error)?;
+    Ok(DeviceInfo {
+        ordinal,
+        name: context.name().map_err(error)?,
+        capability: context.compute_capability().map_err(error)?,
+        free_bytes: free as u64,
+        total_bytes: total as u64,
+        driver,
+    })
+}
+
+/// One opened device: context, the one stream that all its work is queued on, and the kernels. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Device(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
+    info: DeviceInfo,
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    /// By index of [`image::FILES`], loaded when the first kernel of the file is asked for.
+    modules: Mutex<Vec<Option<Arc<CudaModule>>>>,
+}
+
+impl Device {
+    /// Opens device `ordinal`.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] with what is missing: the driver, the device, or what the device is capable of.
+    /// [`Error::Device`] with the driver's words.
+    pub fn open(ordinal: usize) -> Result<Self> {
+        let mut devices = probe()?;
+        if ordinal >= devices.len() {
+            let problem = format!("there is no device {ordinal}; the driver sees {}, counted from 0", devices.len());
+            return Err(unsupported(problem));
+        }
+        let info = devices.swap_remove(ordinal);
+        let (major, minor) = info.capability;
+        if info.capability < MIN_CAPABILITY {
+            let problem = format!("{} has compute capability {major}.{minor}; 8.0 is needed", info.name);
+            return Err(Error::Unsupported { what: label(ordinal), problem });
+        }
+        let error = |e| driver_error(&label(ordinal), "opening", e);
+        let context = CudaContext::new(ordinal).map_err(error)?;
+        // SAFETY: all work of this context goes through one stream, so that its order is the order of the calls, and
+        // the events that would order several streams are in the way of capturing graphs.
+        unsafe { context.disable_event_tracking() };
+        let stream = context.new_stream().map_err(error)?;
+        let modules = Mutex::new(vec![None; image::FILES.len()]);
+        Ok(Self(Arc::new(Opened { info, context, stream, modules })))
+    }
+
+    /// What the device said when it was opened.
+    pub fn info(&self) -> &DeviceInfo {
+        &self.0.info
+    }
+
+    /// Bytes of memory free now.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words.
+    pub fn free_bytes(&self) -> Result<u64> {
+        Ok(self.0.context.mem_get_info().map_err(|e| self.error("asking for free memory", e))?.0 as u64)
+    }
+
+    /// Number of multiprocessors.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words.
+    pub fn multiprocessors(&self) -> Result<u32> {
+        let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+        Ok(self.0.context.attribute(attribute).map_err(|e| self.error("asking for multiprocessors", e))? as u32)
+    }
+
+    /// Waits for everything queued so far.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with what went wrong in it, in the driver's words.
+    pub fn synchronize(&self) -> Result<()> {
+        self.0.stream.synchronize().map_err(|e| self.error("waiting for queued work", e))
+    }
+
+    /// The kernel `name`, whose block may use up to `shared_bytes` bytes of dynamic shared memory.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] when there is no image of its file, [`Error::Device`] when the driver refuses it or its
+    /// parameter has another size than `P`.
+    pub fn kernel<P: Params>(&self, name: &'static str, shared_bytes: u32) -> Result<Kernel<P>> {
+        let module = self.module_of(name)?;
+        let function = module.load_function(name).map_err(|e| self.error(format!("kernel {name}"), e))?;
+        Kernel::new(self, function, name, shared_bytes)
+    }
+
+    fn module_of(&self, kernel: &str) -> Result<Arc<CudaModule>> {
+        let Some(&(_, file)) = image::KERNELS.iter().find(|(name, _)| *name == kernel) else {
+            let problem = format!("no file in kernels/ has the line KERNEL({kernel})");
+            return Err(Error::Unsupported { what: self.label(), problem });
+        };
+        // A panic elsewhere leaves whole entries.
+        let mut modules = self.0.modules.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(module) = &modules[file] {
+            return Ok(module.clone());
+        }
+        let module = self.0.context.load_module(image::load(file)?);
+        let module = module.map_err(|e| self.error(format!("loading {}", image::FILES[file].name), e))?;
+        modules[file] = Some(module.clone());
+        Ok(module)
+    }
+
+    /// Makes the device the calling thread's; calls that are not cudarc's own need it.
+    pub(super) fn bind(&self) -> Result<()> {
+        self.0.context.bind_to_thread().map_err(|e| self.error("binding the thread", e))
+    }
+
+    pub(super) fn stream(&self) -> &Arc<CudaStream> {
+        &self.0.stream
+    }
+
+    /// `cuda:N`, as on the command line.
+    pub(super) fn label(&self) -> String {
+        label(self.0.info.ordinal)
+    }
+
+    pub(super) fn error(&self, what: impl Into<String>, source: DriverError) -> Error {
+        driver_error(&self.label(), what, source)
+    }
+}
+
+fn label(ordinal: usize) -> String {
+    format!("cuda:{ordinal}")
+}
+
+fn unsupported(problem: impl Into<String>) -> Error {
+    Error::Unsupported { what: "cuda".into(), problem: problem.into() }
+}
+
+/// The driver's name of the error and its words.
+fn driver_error(device: &str, what: impl Into<String>, source: DriverError) -> Error {
+    let text = |said: Result<&std::ffi::CStr, DriverError>| said.ok().map(|s| s.to_string_lossy().into_owned());
+    let name = text(source.error_name()).unwrap_or_else(|| format!("error {}", source.0 as u32));
+    let problem = match text(source.error_string()) {
+        Some(words) => format!("{words} ({name})"),
+        None => name,
+    };
+    Error::Device { device: device.into(), what: what.into(), problem }
+}

@@ -1,0 +1,21 @@
+//! The CUDA backend: the kernels of `kernels/` through the driver, loaded when a GPU is asked for.
+//!
+//! A binary with this module starts everywhere, for the driver library is opened at run time. Nothing here panics where
+//! it is missing: [`probe`] and [`Device::open`] ask before the first call. There is no cuBLAS and no CUDA runtime
+//! library; a wrapper in [`ops`] belongs to each `.cu` file and holds the `unsafe` of its launches.
+
+// Written by kernels/bindings from kernels/abi.h, which holds the words about each structure.
+#[allow(missing_docs, non_camel_case_types)]
+#[rustfmt::skip]
+pub mod abi;
+mod buffer;
+mod context;
+mod image;
+mod launch;
+pub mod ops;
+#[cfg(test)]
+mod tests;
+
+pub use buffer::{DeviceBuffer, Element};
+pub use context::{Device, DeviceInfo, probe};
+pub use launch::{Kernel, LaunchShape, Params};

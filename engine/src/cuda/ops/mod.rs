@@ -1,0 +1,1 @@
+//! One wrapper a kernel file: checks every shape, takes typed buffers, launches.

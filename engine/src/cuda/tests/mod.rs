@@ -1,0 +1,1 @@
+//! The kernels against the scalar reference to the bit, through the unmodified driver interface.
