@@ -1,0 +1,113 @@
+// Modules, functions, launches. The image is ignored: kernels are linked in and found by name.
+#include <stdlib.h>
+#include <string.h>
+
+#include "state.h"
+
+using namespace driver;
+
+namespace {
+struct Module {
+    std::map<std::string, std::unique_ptr<Function>> functions;
+};
+size_t static_bytes(const standin::Kernel* k) { return (size_t)(k->shared_end - k->shared_begin); }
+size_t shared_limit() { return state().architecture >= 90 ? 232448 : state().architecture == 80 ? 166912 : 101376; }
+
+int run_kernel(Device& d, const standin::Kernel* k, const std::shared_ptr<void>& parameters, dim3 grid, dim3 block,
+               size_t dynamic_bytes) {
+    if (int e = injected(d, Fault::launch, ++d.launches))
+        return fail(d, e, std::string(k->name) + ": injected fault of launch " + std::to_string(d.launches));
+    standin::Launch launch{k->name, k->entry,         parameters.get(), grid,
+                           block,   dynamic_bytes, k->shared_begin,  k->shared_end};
+    standin::Outcome o = standin::run(launch, state().kernels);
+    return o.code ? fail(d, o.code, o.message) : CUDA_SUCCESS;
+}
+}  // namespace
+
+API CUresult cuModuleLoadData(void** module, const void* image) {
+    Locked l;
+    Device* d;
+    if (int e = ready(d)) return e;
+    if (!image) return CUDA_ERROR_INVALID_VALUE;
+    *module = new Module;
+    return CUDA_SUCCESS;
+}
+API CUresult cuModuleLoad(void** module, const char* path) { return cuModuleLoadData(module, path); }
+API CUresult cuModuleUnload(void* module) {
+    Locked l;
+    delete static_cast<Module*>(module);
+    return CUDA_SUCCESS;
+}
+API CUresult cuModuleGetFunction(void** out, void* module, const char* name) {
+    Locked l;
+    Device* d;
+    if (int e = ready(d)) return e;
+    auto& slot = static_cast<Module*>(module)->functions[name];
+    for (const standin::Kernel* k = standin::kernels; k && !slot; k = k->next)
+        if (!strcmp(k->name, name)) slot.reset(new Function{k});
+    if (!slot) return CUDA_ERROR_NOT_FOUND;
+    *out = slot.get();
+    return CUDA_SUCCESS;
+}
+API CUresult cuModuleGetGlobal_v2(CUdeviceptr*, size_t*, void*, const char*) { return CUDA_ERROR_NOT_FOUND; }
+
+API CUresult cuFuncSetAttribute(void* function, int attribute, int value) {
+    Locked l;
+    Device* d;
+    if (int e = ready(d)) return e;
+    Function* f = static_cast<Function*>(function);
+    if (attribute == 9) return CUDA_SUCCESS;  // preferred carve-out: a hint
+    if (attribute != 8) return CUDA_ERROR_NOT_SUPPORTED;
+    if (value < 0 || (size_t)value + static_bytes(f->kernel) > shared_limit()) return CUDA_ERROR_INVALID_VALUE;
+    f->dynamic_limit = (size_t)value;
+    return CUDA_SUCCESS;
+}
+API CUresult cuFuncGetAttribute(int* value, int attribute, void* function) {
+    Locked l;
+    Function* f = static_cast<Function*>(function);
+    switch (attribute) {
+        case 0: *value = 1024; break;                             // threads per block
+        case 1: *value = (int)static_bytes(f->kernel); break;     // shared
+        case 4: *value = 32; break;                               // registers: nothing here knows
+        case 5: case 6: *value = state().architecture; break;     // PTX and binary version
+        case 8: *value = (int)f->dynamic_limit; break;
+        default: *value = 0;
+    }
+    return CUDA_SUCCESS;
+}
+API CUresult cuFuncSetCacheConfig(void*, int) { return CUDA_SUCCESS; }
+
+API CUresult cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                            unsigned dynamic_bytes, void* stream, void** parameters, void** extra) {
+    Locked l;
+    Device* d;
+    if (int e = ready(d)) return e;
+    Function* f = static_cast<Function*>(function);
+    const standin::Kernel* k = f->kernel;
+    if (!parameters || extra) return CUDA_ERROR_INVALID_VALUE;
+    if (!gx || !gy || !gz || gx > 0x7fffffffu || gy > 65535 || gz > 65535) return CUDA_ERROR_INVALID_VALUE;
+    if (!bx || !by || !bz || bz > 64 || (uint64_t)bx * by * bz > 1024) return CUDA_ERROR_INVALID_VALUE;
+    if (dynamic_bytes > f->dynamic_limit || dynamic_bytes + static_bytes(k) > shared_limit())
+        return CUDA_ERROR_INVALID_VALUE;
+    size_t align = k->parameter_alignment < 16 ? 16 : k->parameter_alignment;
+    std::shared_ptr<void> copy(aligned_alloc(align, (k->parameter_bytes + align - 1) / align * align), free);
+    memcpy(copy.get(), parameters[0], k->parameter_bytes);
+    dim3 grid(gx, gy, gz), block(bx, by, bz);
+    return submit(stream_of(stream),
+                  [=](Device& d) { return run_kernel(d, k, copy, grid, block, dynamic_bytes); });
+}
+API CUresult cuLaunchCooperativeKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
+                                       void**) {
+    return CUDA_ERROR_NOT_SUPPORTED;  // one block runs at a time
+}
+API CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void* function, int threads, size_t dynamic_bytes) {
+    Locked l;
+    size_t shared = static_bytes(static_cast<Function*>(function)->kernel) + dynamic_bytes + 1024;
+    size_t by_shared = (shared_limit() + 1024) / shared, by_threads = threads > 0 ? 2048u / (unsigned)threads : 0;
+    *blocks = (int)(by_shared < by_threads ? by_shared : by_threads);
+    return CUDA_SUCCESS;
+}
+API CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, void* function, int threads,
+                                                                  size_t dynamic_bytes, unsigned) {
+    return cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, threads, dynamic_bytes);
+}
