@@ -87,6 +87,7 @@ struct norm_quantize_params {
     int8_t *g;
     float *normed;       /* [rows][n] for probes, or null */
     uint32_t *fault;     /* [rows] */
+    const uint32_t *row_count; /* null; or one word: the rows there are, of `rows` at most */
     uint32_t rows;
     uint32_t n;
     uint32_t ld;    /* multiple of 4, at least n */
@@ -101,6 +102,7 @@ struct quantize_rows_params {
     uint8_t *q;     /* quantized rows */
     int8_t *g;
     uint32_t *fault; /* [rows] */
+    const uint32_t *row_count; /* null; or one word: the rows there are, of `rows` at most */
     uint32_t rows;
     uint32_t k;
     uint32_t ld;    /* multiple of 4, at least k */
@@ -109,7 +111,27 @@ struct quantize_rows_params {
     uint32_t reserved;
 };
 
-/* ---- Reading tokens off the logits: head.cu, read_logits.cu, choose.cu, sample_row.cu, append.cu, mark_context.cu --- */
+/* gemm.cu and gemv.cu: what becomes of a product's element, an f32 by NUMERICS 4. */
+#define PRODUCT_STORE 0u    /* y = product */
+#define PRODUCT_ADD 1u      /* y = y + product: the residual (NUMERICS 7) */
+#define PRODUCT_SILU_MUL 2u /* y = silu(gate) * up; tiles hold gate in rows 0-7 and up in rows 8-15 */
+
+struct product_params {
+    const uint8_t *w; /* packed weights */
+    const int8_t *w_g;
+    const uint8_t *x; /* quantized rows */
+    const int8_t *x_g;
+    float *y;                  /* [rows][ld] */
+    const uint32_t *row_count; /* null; or one word: the rows there are, of `rows` at most */
+    uint32_t features;         /* columns of y: packed rows, or half of them for PRODUCT_SILU_MUL */
+    uint32_t blocks;           /* ceil(k / 128) */
+    uint32_t rows;
+    uint32_t ld;       /* at least `features` */
+    uint32_t epilogue; /* PRODUCT_* */
+    uint32_t reserved;
+};
+
+/* ---- Reading tokens off the logits: head.cu, read_logits.cu, choose.cu, sample_row.cu, append.cu, *_context.cu --- */
 
 #define CHUNK 128      /* ids of a chunk of the vocabulary (NUMERICS 9) */
 #define LIST 128       /* entries of a list of candidates; the greatest top_k that lists serve */
@@ -257,10 +279,19 @@ struct mark_context_params {
     uint32_t start; /* position of tokens[0] */
 };
 
+/* start_context.cu */
+struct start_context_params {
+    const uint32_t *source; /* another slot's table, or null: no id yet */
+    uint32_t *context;      /* [stride] */
+    uint32_t stride;        /* multiple of CHUNK */
+    uint32_t reserved;
+};
+
 #ifdef __cplusplus
 static_assert(sizeof(struct quantize_weights_params) == 56, "layout of quantize_weights_params");
-static_assert(sizeof(struct norm_quantize_params) == 72, "layout of norm_quantize_params");
-static_assert(sizeof(struct quantize_rows_params) == 56, "layout of quantize_rows_params");
+static_assert(sizeof(struct norm_quantize_params) == 80, "layout of norm_quantize_params");
+static_assert(sizeof(struct quantize_rows_params) == 64, "layout of quantize_rows_params");
+static_assert(sizeof(struct product_params) == 72, "layout of product_params");
 static_assert(sizeof(struct sampling) == 48 && sizeof(struct question) == 48, "layout of questions");
 static_assert(sizeof(struct answer) == 16 && sizeof(struct record) == 24, "layout of answers");
 static_assert(sizeof(struct reading) == 192, "layout of reading");
@@ -269,6 +300,7 @@ static_assert(sizeof(struct read_logits_params) == 208, "layout of read_logits_p
 static_assert(sizeof(struct choose_params) == 200, "layout of choose_params");
 static_assert(sizeof(struct append_params) == 96, "layout of append_params");
 static_assert(sizeof(struct mark_context_params) == 24, "layout of mark_context_params");
+static_assert(sizeof(struct start_context_params) == 24, "layout of start_context_params");
 static_assert(WEIGHT_TILE_BYTES == 2 * TILE_FEATURES * BLOCK && ROWS_TILE_BYTES == 2 * TILE_TOKENS * BLOCK, "two bytes an element");
 #endif
 

@@ -1,7 +1,7 @@
 // Device primitives: everything kernel sources may use beyond plain CUDA C++. Under nvcc and NVRTC these are the CUDA
 // built-ins and the only inline PTX of the tree; a host compiler gets twins of the same names from host/shim.h.
 //
-// Names: KERNEL, DYNAMIC_SHARED, mma_s8 (two forms), cp_async16, cp_async_commit, cp_async_wait, warp_max, warp_sum.
+// Names: KERNEL, DYNAMIC_SHARED, mma_s8 (two forms), mma_tf32, cp_async16, cp_async_commit, cp_async_wait, warp_max, warp_sum.
 #pragma once
 
 #ifdef __CUDACC__
@@ -41,6 +41,14 @@ __device__ __forceinline__ void mma_s8(int (&d)[4], const uint32_t (&a)[4], cons
     asm volatile("mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%10,%11,%12,%13};"
                  : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
+}
+
+// d = a * b over 16 rows, 4 k, 8 columns of tf32 (f32 whose low 13 bits do not count): a[0] = (row g, k t), a[1] = (g + 8, t),
+// b = (k t, column g), d as above. Used only where every product and every partial sum is a power of two, hence exact.
+__device__ __forceinline__ void mma_tf32(float (&d)[4], float a0, float a1, float b) {
+    asm volatile("mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5}, {%6}, {%7,%7,%7,%7};"
+                 : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])
+                 : "r"(__float_as_uint(a0)), "r"(__float_as_uint(a1)), "r"(__float_as_uint(b)), "f"(0.0f));
 }
 
 // Starts the copy of 16 bytes, both addresses 16-byte aligned. It is done, for the thread that asked, after the
