@@ -34,6 +34,9 @@ pub const FAULT_SKETCH: u32 = 4;
 pub const ELEMENT_F32: u32 = 0;
 pub const ELEMENT_F16: u32 = 1;
 pub const ELEMENT_BF16: u32 = 2;
+pub const PRODUCT_STORE: u32 = 0;
+pub const PRODUCT_ADD: u32 = 1;
+pub const PRODUCT_SILU_MUL: u32 = 2;
 pub const CHUNK: u32 = 128;
 pub const LIST: u32 = 128;
 pub const SLICES_MAX: u32 = 152;
@@ -91,6 +94,7 @@ pub struct norm_quantize_params {
     pub g: *mut i8,
     pub normed: *mut f32,
     pub fault: *mut u32,
+    pub row_count: *const u32,
     pub rows: u32,
     pub n: u32,
     pub ld: u32,
@@ -100,7 +104,7 @@ pub struct norm_quantize_params {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of norm_quantize_params"][::core::mem::size_of::<norm_quantize_params>() - 72usize];
+    ["Size of norm_quantize_params"][::core::mem::size_of::<norm_quantize_params>() - 80usize];
     ["Alignment of norm_quantize_params"][::core::mem::align_of::<norm_quantize_params>() - 8usize];
     ["Offset of field: norm_quantize_params::x"][::core::mem::offset_of!(norm_quantize_params, x) - 0usize];
     ["Offset of field: norm_quantize_params::weight"][::core::mem::offset_of!(norm_quantize_params, weight) - 8usize];
@@ -108,12 +112,14 @@ const _: () = {
     ["Offset of field: norm_quantize_params::g"][::core::mem::offset_of!(norm_quantize_params, g) - 24usize];
     ["Offset of field: norm_quantize_params::normed"][::core::mem::offset_of!(norm_quantize_params, normed) - 32usize];
     ["Offset of field: norm_quantize_params::fault"][::core::mem::offset_of!(norm_quantize_params, fault) - 40usize];
-    ["Offset of field: norm_quantize_params::rows"][::core::mem::offset_of!(norm_quantize_params, rows) - 48usize];
-    ["Offset of field: norm_quantize_params::n"][::core::mem::offset_of!(norm_quantize_params, n) - 52usize];
-    ["Offset of field: norm_quantize_params::ld"][::core::mem::offset_of!(norm_quantize_params, ld) - 56usize];
-    ["Offset of field: norm_quantize_params::layer"][::core::mem::offset_of!(norm_quantize_params, layer) - 60usize];
-    ["Offset of field: norm_quantize_params::stage"][::core::mem::offset_of!(norm_quantize_params, stage) - 64usize];
-    ["Offset of field: norm_quantize_params::eps"][::core::mem::offset_of!(norm_quantize_params, eps) - 68usize];
+    ["Offset of field: norm_quantize_params::row_count"]
+        [::core::mem::offset_of!(norm_quantize_params, row_count) - 48usize];
+    ["Offset of field: norm_quantize_params::rows"][::core::mem::offset_of!(norm_quantize_params, rows) - 56usize];
+    ["Offset of field: norm_quantize_params::n"][::core::mem::offset_of!(norm_quantize_params, n) - 60usize];
+    ["Offset of field: norm_quantize_params::ld"][::core::mem::offset_of!(norm_quantize_params, ld) - 64usize];
+    ["Offset of field: norm_quantize_params::layer"][::core::mem::offset_of!(norm_quantize_params, layer) - 68usize];
+    ["Offset of field: norm_quantize_params::stage"][::core::mem::offset_of!(norm_quantize_params, stage) - 72usize];
+    ["Offset of field: norm_quantize_params::eps"][::core::mem::offset_of!(norm_quantize_params, eps) - 76usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -122,6 +128,7 @@ pub struct quantize_rows_params {
     pub q: *mut u8,
     pub g: *mut i8,
     pub fault: *mut u32,
+    pub row_count: *const u32,
     pub rows: u32,
     pub k: u32,
     pub ld: u32,
@@ -131,19 +138,54 @@ pub struct quantize_rows_params {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of quantize_rows_params"][::core::mem::size_of::<quantize_rows_params>() - 56usize];
+    ["Size of quantize_rows_params"][::core::mem::size_of::<quantize_rows_params>() - 64usize];
     ["Alignment of quantize_rows_params"][::core::mem::align_of::<quantize_rows_params>() - 8usize];
     ["Offset of field: quantize_rows_params::x"][::core::mem::offset_of!(quantize_rows_params, x) - 0usize];
     ["Offset of field: quantize_rows_params::q"][::core::mem::offset_of!(quantize_rows_params, q) - 8usize];
     ["Offset of field: quantize_rows_params::g"][::core::mem::offset_of!(quantize_rows_params, g) - 16usize];
     ["Offset of field: quantize_rows_params::fault"][::core::mem::offset_of!(quantize_rows_params, fault) - 24usize];
-    ["Offset of field: quantize_rows_params::rows"][::core::mem::offset_of!(quantize_rows_params, rows) - 32usize];
-    ["Offset of field: quantize_rows_params::k"][::core::mem::offset_of!(quantize_rows_params, k) - 36usize];
-    ["Offset of field: quantize_rows_params::ld"][::core::mem::offset_of!(quantize_rows_params, ld) - 40usize];
-    ["Offset of field: quantize_rows_params::layer"][::core::mem::offset_of!(quantize_rows_params, layer) - 44usize];
-    ["Offset of field: quantize_rows_params::stage"][::core::mem::offset_of!(quantize_rows_params, stage) - 48usize];
+    ["Offset of field: quantize_rows_params::row_count"]
+        [::core::mem::offset_of!(quantize_rows_params, row_count) - 32usize];
+    ["Offset of field: quantize_rows_params::rows"][::core::mem::offset_of!(quantize_rows_params, rows) - 40usize];
+    ["Offset of field: quantize_rows_params::k"][::core::mem::offset_of!(quantize_rows_params, k) - 44usize];
+    ["Offset of field: quantize_rows_params::ld"][::core::mem::offset_of!(quantize_rows_params, ld) - 48usize];
+    ["Offset of field: quantize_rows_params::layer"][::core::mem::offset_of!(quantize_rows_params, layer) - 52usize];
+    ["Offset of field: quantize_rows_params::stage"][::core::mem::offset_of!(quantize_rows_params, stage) - 56usize];
     ["Offset of field: quantize_rows_params::reserved"]
-        [::core::mem::offset_of!(quantize_rows_params, reserved) - 52usize];
+        [::core::mem::offset_of!(quantize_rows_params, reserved) - 60usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct product_params {
+    pub w: *const u8,
+    pub w_g: *const i8,
+    pub x: *const u8,
+    pub x_g: *const i8,
+    pub y: *mut f32,
+    pub row_count: *const u32,
+    pub features: u32,
+    pub blocks: u32,
+    pub rows: u32,
+    pub ld: u32,
+    pub epilogue: u32,
+    pub reserved: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of product_params"][::core::mem::size_of::<product_params>() - 72usize];
+    ["Alignment of product_params"][::core::mem::align_of::<product_params>() - 8usize];
+    ["Offset of field: product_params::w"][::core::mem::offset_of!(product_params, w) - 0usize];
+    ["Offset of field: product_params::w_g"][::core::mem::offset_of!(product_params, w_g) - 8usize];
+    ["Offset of field: product_params::x"][::core::mem::offset_of!(product_params, x) - 16usize];
+    ["Offset of field: product_params::x_g"][::core::mem::offset_of!(product_params, x_g) - 24usize];
+    ["Offset of field: product_params::y"][::core::mem::offset_of!(product_params, y) - 32usize];
+    ["Offset of field: product_params::row_count"][::core::mem::offset_of!(product_params, row_count) - 40usize];
+    ["Offset of field: product_params::features"][::core::mem::offset_of!(product_params, features) - 48usize];
+    ["Offset of field: product_params::blocks"][::core::mem::offset_of!(product_params, blocks) - 52usize];
+    ["Offset of field: product_params::rows"][::core::mem::offset_of!(product_params, rows) - 56usize];
+    ["Offset of field: product_params::ld"][::core::mem::offset_of!(product_params, ld) - 60usize];
+    ["Offset of field: product_params::epilogue"][::core::mem::offset_of!(product_params, epilogue) - 64usize];
+    ["Offset of field: product_params::reserved"][::core::mem::offset_of!(product_params, reserved) - 68usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -413,6 +455,24 @@ const _: () = {
     ["Offset of field: mark_context_params::context"][::core::mem::offset_of!(mark_context_params, context) - 8usize];
     ["Offset of field: mark_context_params::count"][::core::mem::offset_of!(mark_context_params, count) - 16usize];
     ["Offset of field: mark_context_params::start"][::core::mem::offset_of!(mark_context_params, start) - 20usize];
+};
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct start_context_params {
+    pub source: *const u32,
+    pub context: *mut u32,
+    pub stride: u32,
+    pub reserved: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of start_context_params"][::core::mem::size_of::<start_context_params>() - 24usize];
+    ["Alignment of start_context_params"][::core::mem::align_of::<start_context_params>() - 8usize];
+    ["Offset of field: start_context_params::source"][::core::mem::offset_of!(start_context_params, source) - 0usize];
+    ["Offset of field: start_context_params::context"][::core::mem::offset_of!(start_context_params, context) - 8usize];
+    ["Offset of field: start_context_params::stride"][::core::mem::offset_of!(start_context_params, stride) - 16usize];
+    ["Offset of field: start_context_params::reserved"]
+        [::core::mem::offset_of!(start_context_params, reserved) - 20usize];
 };
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
@@ -700,6 +760,7 @@ plain!(
     quantize_weights_params,
     norm_quantize_params,
     quantize_rows_params,
+    product_params,
     sampling,
     question,
     answer,
@@ -710,6 +771,7 @@ plain!(
     record,
     append_params,
     mark_context_params,
+    start_context_params,
     cache_view,
     embed_params,
     rotate_store_params,
