@@ -159,7 +159,7 @@ impl Device {
     }
 
     fn module_of(&self, kernel: &str) -> Result<Arc<CudaModule>> {
-        let Some(&(_, file)) = image::KERNELS.iter().find(|(name, _)| *name == kernel) else {
+        let Some(file) = image::file_of(kernel) else {
             let problem = format!("no file in kernels/ has the line KERNEL({kernel})");
             return Err(Error::Unsupported { what: self.label(), problem });
         };
@@ -168,8 +168,7 @@ impl Device {
         if let Some(module) = &modules[file] {
             return Ok(module.clone());
         }
-        let module = self.0.context.load_module(image::load(file)?);
-        let module = module.map_err(|e| self.error(format!("loading {}", image::FILES[file].name), e))?;
+        let module = image::load(file, &self.0.context, &self.0.info)?;
         modules[file] = Some(module.clone());
         Ok(module)
     }
@@ -193,7 +192,7 @@ impl Device {
     }
 }
 
-fn label(ordinal: usize) -> String {
+pub(super) fn label(ordinal: usize) -> String {
     format!("cuda:{ordinal}")
 }
 
@@ -202,7 +201,7 @@ fn unsupported(problem: impl Into<String>) -> Error {
 }
 
 /// The driver's name of the error and its words.
-fn driver_error(device: &str, what: impl Into<String>, source: DriverError) -> Error {
+pub(super) fn driver_error(device: &str, what: impl Into<String>, source: DriverError) -> Error {
     let text = |said: Result<&std::ffi::CStr, DriverError>| said.ok().map(|s| s.to_string_lossy().into_owned());
     let name = text(source.error_name()).unwrap_or_else(|| format!("error {}", source.0 as u32));
     let problem = match text(source.error_string()) {

@@ -12,10 +12,12 @@ mod buffer;
 mod context;
 mod image;
 mod launch;
+mod nvrtc;
 pub mod ops;
 #[cfg(test)]
 mod tests;
 
 pub use buffer::{DeviceBuffer, Element};
 pub use context::{Device, DeviceInfo, probe};
+pub use image::embedded;
 pub use launch::{Kernel, LaunchShape, Params};
