@@ -14,8 +14,6 @@
 // no kernel's.
 #if defined(STANDIN_TSAN)
 #include <sanitizer/tsan_interface.h>
-extern "C" void __tsan_write_range(void*, unsigned long);
-extern "C" void __tsan_read_range(void*, unsigned long);
 #endif
 
 #if defined(__x86_64__) && !defined(STANDIN_UCONTEXT)
@@ -127,24 +125,4 @@ void context_adopt(Context& c) {
     c.tsan = __tsan_get_current_fiber();
 #endif
 }
-
-#if defined(STANDIN_TSAN)
-void race_release(void* tag) { __tsan_release(tag); }
-void race_acquire(void* tag) { __tsan_acquire(tag); }
-void race_touch(void* written, const void* read, size_t bytes) {
-    __tsan_write_range(written, bytes);
-    __tsan_read_range(const_cast<void*>(read), bytes);
-}
-void race_new_thread(Context& c) {
-    if (c.tsan) __tsan_destroy_fiber(c.tsan);
-    c.tsan = __tsan_create_fiber(0);
-}
-void race_forget(char*, char*) {}
-#else
-void race_release(void*) {}
-void race_acquire(void*) {}
-void race_touch(void*, const void*, size_t) {}
-void race_new_thread(Context&) {}
-void race_forget(char*, char*) {}
-#endif
 }  // namespace standin

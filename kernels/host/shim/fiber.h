@@ -32,11 +32,4 @@ void context_switch(Context& from, Context& to, bool last);
 void context_entered();
 // The context of the thread that calls run().
 void context_adopt(Context&);
-
-// Race detection: only these order memory. Nothing without ThreadSanitizer.
-void race_release(void* tag);
-void race_acquire(void* tag);
-void race_touch(void* written, const void* read, size_t bytes);
-void race_new_thread(Context&);
-void race_forget(char* begin, char* end);
 }  // namespace standin

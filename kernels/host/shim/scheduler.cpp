@@ -15,6 +15,7 @@
 #include "fault.h"
 #include "fiber.h"
 #include "product.h"
+#include "race.h"
 
 namespace standin {
 Thread* cur;
@@ -65,6 +66,13 @@ struct Barrier {
     unsigned predicates[2];
     uint32_t waiting[MAX_WARPS];
 };
+// Addresses that stand for an order between threads, fresh for every block.
+struct RaceTags {
+    char barrier[BARRIERS];
+    struct {
+        char all, some[MASKS];
+    } warp[MAX_WARPS];
+};
 struct Block {
     Fiber fibers[MAX_THREADS];
     Warp warps[MAX_WARPS];
@@ -77,7 +85,9 @@ struct Block {
     uint64_t random = 1;
     Outcome outcome;
     bool failed = false;
-    char tag, grid_tag, fence_tag;
+    RaceTags* tags = nullptr;
+    Context* contexts[MAX_THREADS];
+    char fence_tag;
 };
 Block* b;
 Fiber* running() { return static_cast<Fiber*>(cur); }
@@ -148,7 +158,7 @@ void wait_in(const char* what, int line) {
     go(f, false);
 }
 const char* name_of(Kind k) {
-    static const char* const names[] = {"__syncwarp", "shuffle", "vote", "match", "reduction", "mma"};
+    static const char* const names[] = {"__syncwarp", "shuffle", "vote", "match", "reduction", "mma", "mma_tf32"};
     return names[(int)k];
 }
 
@@ -169,7 +179,7 @@ void thread_returns() {
     w.live &= ~(1u << f->lane);
     b->live--;
     b->spins = 0;
-    race_release(&b->grid_tag);
+    race_thread_returns();
     // a thread that has returned counts as arrived, as on sm_70 and later
     Barrier& bar = b->barriers[0];
     if (bar.arrived && bar.arrived == b->live) open_barrier(bar);
@@ -178,7 +188,6 @@ void thread_returns() {
 }
 void fiber_main() {
     context_entered();
-    race_acquire(&b->grid_tag);
     b->launch->entry(b->launch->parameters);
     thread_returns();
 }
@@ -216,14 +225,14 @@ unsigned barrier(unsigned id, unsigned count, int line, bool predicate, bool wai
     bar.expected = count;
     const unsigned parity = bar.generation & 1;
     bar.predicates[parity] += predicate;
-    race_release(&bar);
+    race_release(&b->tags->barrier[id]);
     if (++bar.arrived == (count ? count : b->live)) {
         open_barrier(bar);
     } else if (wait) {
         bar.waiting[f->warp] |= 1u << f->lane;
         wait_in(id ? "bar.sync" : "__syncthreads", line);
     }
-    if (wait) race_acquire(&bar);
+    if (wait) race_acquire(&b->tags->barrier[id]);
     return bar.predicates[parity];
 }
 
@@ -240,6 +249,11 @@ static Meeting& meeting_of(Warp& w, unsigned mask) {
     }
     unused->mask = mask;
     return *unused;
+}
+
+static char* tag_of(const Warp& w, const Meeting& m) {
+    auto& tags = b->tags->warp[&w - b->warps];
+    return &m == &w.all ? &tags.all : &tags.some[&m - w.some];
 }
 
 STANDIN_RAW const Table& collective(unsigned mask, Kind kind, int line, const uint32_t* words, unsigned count) {
@@ -259,21 +273,21 @@ STANDIN_RAW const Table& collective(unsigned mask, Kind kind, int line, const ui
     m.line = line;
     Table& table = m.table[m.generation & 1];
     for (unsigned i = 0; i < count; i++) table.word[i][f->lane] = words[i];
-    if (kind == Kind::syncwarp) race_release(&m);
+    char* tag = tag_of(w, m);
+    if (kind == Kind::syncwarp) race_release(tag);
     m.arrived |= me;
     if (m.arrived == full) {
         m.arrived = 0;
         m.generation++;
         b->spins = 0;
-        if (kind == Kind::mma) {
-            if (full != 0xffffffffu) fail(LAUNCH_FAILED, "line %d: mma in a warp of fewer than 32 lanes", line);
-            product_m16n8k32(table.word, table.result);
-        }
+        if (kind >= Kind::mma && full != 0xffffffffu)
+            fail(LAUNCH_FAILED, "line %d: %s in a warp of fewer than 32 lanes", line, name_of(kind));
+        if (kind == Kind::mma) product_m16n8k32(table.word, table.result);
         make_ready(f->warp, full & ~me);
     } else {
         wait_in(name_of(kind), line);
     }
-    if (kind == Kind::syncwarp) race_acquire(&m);
+    if (kind == Kind::syncwarp) race_acquire(tag);
     return table;
 }
 
@@ -291,10 +305,19 @@ void fence(bool whole_device) {
     }
 }
 
+uintptr_t stack_top() {
+    const Context& c = running()->context;
+    return ((uintptr_t)c.stack + c.bytes) & ~(uintptr_t)63;
+}
+
 STANDIN_RAW static void copy_now(const Copy& c) {
-    const volatile unsigned char* s = (const volatile unsigned char*)c.from;
-    volatile unsigned char* d = (volatile unsigned char*)c.to;
-    for (unsigned i = 0; i < c.bytes; i++) d[i] = i < c.source_bytes ? s[i] : 0;
+    // volatile: a call of memcpy would be checked as the kernel's, at the wrong time
+    const volatile uint8_t* s = (const volatile uint8_t*)c.from;
+    volatile uint8_t* d = (volatile uint8_t*)c.to;
+    unsigned i = 0;
+    for (; i + 8 <= c.source_bytes; i += 8) *(volatile uint64_t*)(d + i) = *(const volatile uint64_t*)(s + i);
+    for (; i < c.source_bytes; i++) d[i] = s[i];
+    for (; i < c.bytes; i++) d[i] = 0;
 }
 void async_copy(void* shared, const void* global, unsigned bytes, unsigned source_bytes, int line) {
     Fiber* f = running();
@@ -342,7 +365,6 @@ static void begin_block(const Launch& l) {
         static_cast<Thread&>(f) = {{i % s.x, i / s.x % s.y, i / (s.x * s.y)}, i, i & 31, i >> 5};
         f.copies.clear();
         f.groups = 0;
-        race_new_thread(f.context);
         context_prepare(f.context, fiber_main, i);
     }
     b->live = n;
@@ -354,13 +376,15 @@ static void begin_block(const Launch& l) {
 static void run_block(const Launch& l) {
     b->ready_warps = b->yielded_warps = 0;
     begin_block(l);
-    race_release(&b->grid_tag);
+    b->tags = new RaceTags;
+    race_begin_block(b->contexts, b->threads, l.shared_begin, l.shared_end);
     Fiber* first = next();
     cur = first;
     stats.switches++;
     context_switch(b->host, first->context, false);
     cur = nullptr;
-    race_acquire(&b->grid_tag);
+    race_end_block(b->contexts, b->threads);
+    delete b->tags;
 }
 
 Outcome run(const Launch& l, const Settings& settings) {
@@ -381,7 +405,11 @@ Outcome run(const Launch& l, const Settings& settings) {
     block_shape = l.block;
     grid_shape = l.grid;
     context_adopt(b->host);
-    for (; b->prepared < threads; b->prepared++) stack_allocate(b->fibers[b->prepared].context, STACK);
+    for (; b->prepared < threads; b->prepared++) {
+        b->contexts[b->prepared] = &b->fibers[b->prepared].context;
+        stack_allocate(*b->contexts[b->prepared], STACK);
+    }
+    race_begin_launch();
     begin_faults();
     for (unsigned z = 0; z < l.grid.z && !b->failed; z++)
         for (unsigned y = 0; y < l.grid.y && !b->failed; y++)
@@ -390,7 +418,8 @@ Outcome run(const Launch& l, const Settings& settings) {
                 run_block(l);
             }
     end_faults();
-    end_shared(l);
+    race_end_launch();
+    end_shared();
     return b->outcome;
 }
 }  // namespace standin

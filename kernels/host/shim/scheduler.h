@@ -39,7 +39,7 @@ extern void (*describe_address)(const void*, char* text, size_t size);
 
 [[noreturn]] void fail(Code code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 
-enum class Kind { syncwarp, shuffle, vote, match, reduce, mma };
+enum class Kind { syncwarp, shuffle, vote, match, reduce, mma, mma_tf32 };
 // What the lanes of a warp left for one another: word[i][lane]. For mma the product is in result[i][lane].
 struct Table {
     alignas(64) uint32_t word[8][32];
