@@ -9,7 +9,7 @@
 // A CTA makes 32 WM features x 16 NT rows, a warp 32 features x 8 NT rows. Operands lie in fragment order, so a fragment is
 // one 16-byte access per lane at consecutive addresses, free of bank conflicts. A warp's weights of a block stay in 64 registers
 // while its row tiles pass; so the weights' buffer is refilled as soon as all warps have read it, and needs to be single.
-#include "exact.cuh"
+#include "product.cuh"
 
 namespace {
 
@@ -50,11 +50,30 @@ __device__ __forceinline__ Source source(const product_params &p, uint32_t tiles
     return s;
 }
 
+// A warp's share of a block: one weight tile, and two row tiles into one of the two buffers.
+__device__ __forceinline__ void copy_a(uint8_t *mine, const Source &from) {
+#pragma unroll
+    for (int i = 0; i < WEIGHT_TILE_BYTES / 512; i++) cp_async16(mine + 512 * i, from.a + 512 * i);
+}
+template <class L> __device__ __forceinline__ void copy_b(uint8_t *mine, const Source &from, uint32_t buffer) {
+    uint8_t *to = mine + L::B + buffer * (L::B_TILES * ROWS_TILE_BYTES);
+#pragma unroll
+    for (int i = 0; i < ROWS_TILE_BYTES / 512; i++) {
+        cp_async16(to + 512 * i, from.b0 + 512 * i);
+        cp_async16(to + ROWS_TILE_BYTES + 512 * i, from.b1 + 512 * i);
+    }
+}
+
 // Index among a block's scales of this thread's: the four of a lane's rows lie together, and the NT of a lane's column.
 template <int WM, int NT> __device__ __forceinline__ uint32_t scale_place() {
     const uint32_t i = threadIdx.x, j = i - 32u * WM;
     if (i < 32u * WM) return (i / 32u) * 32u + (i % 8u) * 4u + (i / 8u) % 4u;
     return 32u * WM + (j / (8u * NT)) * 8u * NT + (j % 8u) * NT + (j / 8u) % NT;
+}
+
+__device__ __forceinline__ void multiply(int (&d)[4], const uint4 &w, uint32_t x0, uint32_t x1) { mma_s8(d, {w.x, w.y, w.z, w.w}, {x0, x1}); }
+__device__ __forceinline__ void start(int (&d)[4], const uint4 &w, uint32_t x0, uint32_t x1) {
+    mma_s8(d, {w.x, w.y, w.z, w.w}, {x0, x1}, {0, 0, 0, 0});
 }
 
 // One block: y += d * scale for the warp's 2 x NT tiles.
@@ -63,68 +82,62 @@ __device__ __forceinline__ void block_product(float (&y)[2][NT][4], const uint4 
     const uint32_t warp = threadIdx.x >> 5, lane = threadIdx.x & 31u;
     const float4 row_scale = *reinterpret_cast<const float4 *>(scales + (warp % WM) * 32u + (lane / 4) * 4u);
     const float rows[2][2] = {{row_scale.x, row_scale.y}, {row_scale.z, row_scale.w}};
-    float columns[NT];
-#pragma unroll
-    for (int j = 0; j < NT; j += 4) {
-        const float4 v = *reinterpret_cast<const float4 *>(scales + 32u * WM + (warp / WM) * 8u * NT + (lane / 4) * NT + j);
-        columns[j] = v.x, columns[j + 1] = v.y, columns[j + 2] = v.z, columns[j + 3] = v.w;
-    }
+    float4 columns;
 #pragma unroll
     for (int j = 0; j < NT; j++) {
+        if (j % 4 == 0) columns = *reinterpret_cast<const float4 *>(scales + 32u * WM + (warp / WM) * 8u * NT + (lane / 4) * NT + j);
+        const float column = j % 4 == 0 ? columns.x : j % 4 == 1 ? columns.y : j % 4 == 2 ? columns.z : columns.w;
         uint4 x[KSTEPS];
 #pragma unroll
         for (int s = 0; s < KSTEPS; s++) x[s] = b[j * (ROWS_TILE_BYTES / 16) + s * 32 + lane];
+        int d[2][4], low[2][4];
+#pragma unroll
+        for (int s = 0; s < KSTEPS; s++) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                if (s == 0) {
+                    start(d[i], a[i][1], x[0].z, x[0].w);
+                    start(low[i], a[i][0], x[0].x, x[0].y);
+                } else {
+                    multiply(d[i], a[i][2 * s + 1], x[s].z, x[s].w);
+                    multiply(low[i], a[i][2 * s], x[s].x, x[s].y);
+                }
+            }
+        }
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            int hh[4] = {0, 0, 0, 0}, cross[4] = {0, 0, 0, 0}, ll[4] = {0, 0, 0, 0};
 #pragma unroll
-            for (int s = 0; s < KSTEPS; s++) {
-                const uint32_t low[4] = {a[i][2 * s].x, a[i][2 * s].y, a[i][2 * s].z, a[i][2 * s].w};
-                const uint32_t high[4] = {a[i][2 * s + 1].x, a[i][2 * s + 1].y, a[i][2 * s + 1].z, a[i][2 * s + 1].w};
-                const uint32_t x_low[2] = {x[s].x, x[s].y}, x_high[2] = {x[s].z, x[s].w};
-                mma_s8(hh, high, x_high);
-                mma_s8(cross, high, x_low);
-                mma_s8(ll, low, x_low);
-                mma_s8(cross, low, x_high);
-            }
+            for (int e = 0; e < 4; e++) d[i][e] = (int)((uint32_t)d[i][e] << 8);
+        }
+#pragma unroll
+        for (int s = 0; s < KSTEPS; s++) {
+#pragma unroll
+            for (int i = 0; i < 2; i++) multiply(d[i], a[i][2 * s + 1], x[s].x, x[s].y);
+#pragma unroll
+            for (int i = 0; i < 2; i++) multiply(d[i], a[i][2 * s], x[s].z, x[s].w);
+        }
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
             float scale[4];
-            mma_tf32(scale, rows[i][0], rows[i][1], columns[j]);
+            mma_tf32(scale, rows[i][0], rows[i][1], column);
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                const uint32_t upper = ((uint32_t)hh[e] << 8) + (uint32_t)cross[e];
-                y[i][j][e] = fmaf((float)(int)((upper << 8) + (uint32_t)ll[e]), scale[e], y[i][j][e]);
+                const uint32_t sum = ((uint32_t)d[i][e] << 8) + (uint32_t)low[i][e];
+                y[i][j][e] = fmaf((float)(int)sum, scale[e], y[i][j][e]);
             }
         }
     }
 }
 
-// Writes the warp's part of a finished tile. Eight lanes write 32 neighbouring bytes of a row: whole sectors.
+// Writes the warp's part of a finished tile.
 template <int WM, int NT>
 __device__ __forceinline__ void store_tile(const product_params &p, const float (&y)[2][NT][4], uint32_t rows, uint32_t m, uint32_t n) {
-    const uint32_t warp = threadIdx.x >> 5, lane = threadIdx.x & 31u;
-    const uint32_t tile = m * (2 * WM) + 2 * (warp % WM), row = n * (16 * NT) + (warp / WM) * 8 * NT + 2 * (lane % 4);
+    const uint32_t warp = threadIdx.x >> 5;
 #pragma unroll
     for (int i = 0; i < 2; i++) {
 #pragma unroll
         for (int j = 0; j < NT; j++) {
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                const uint32_t t = row + 8 * j + e;
-                if (t >= rows) continue;
-                float *out = p.y + (size_t)t * p.ld;
-                if (p.epilogue == PRODUCT_SILU_MUL) {
-                    const uint32_t f = (tile + i) * 8 + lane / 4;
-                    if (f < p.features) out[f] = exact::silu(y[i][j][e]) * y[i][j][e + 2];
-                    continue;
-                }
-#pragma unroll
-                for (int h = 0; h < 2; h++) {
-                    const uint32_t f = (tile + i) * TILE_FEATURES + 8 * h + lane / 4;
-                    if (f >= p.features) continue;
-                    const float v = y[i][j][e + 2 * h];
-                    out[f] = p.epilogue == PRODUCT_ADD ? out[f] + v : v;
-                }
-            }
+            store_fragment(p, y[i][j], m * (2 * WM) + 2 * (warp % WM) + i, n * (16 * NT) + (warp / WM) * 8 * NT + 8 * j, rows);
         }
     }
 }
@@ -132,81 +145,49 @@ __device__ __forceinline__ void store_tile(const product_params &p, const float 
 template <int WM, int NT> __device__ __forceinline__ void gemm_tiles(const product_params &p, uint8_t *shared) {
     using L = Layout<WM, NT>;
     const uint32_t warp = threadIdx.x >> 5, lane = threadIdx.x & 31u;
-    const uint32_t rows = p.row_count ? min(*p.row_count, p.rows) : p.rows;
-    const uint32_t per_tile = p.epilogue == PRODUCT_SILU_MUL ? TILE_FEATURES / 2 : TILE_FEATURES;
-    const uint32_t tiles = (p.features + per_tile - 1) / per_tile, row_tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
+    const uint32_t rows = product_rows(p), tiles = feature_tiles(p), row_tiles = (rows + TILE_TOKENS - 1) / TILE_TOKENS;
     const uint32_t across = (row_tiles + L::B_TILES - 1) / L::B_TILES, total = (tiles + L::A_TILES - 1) / L::A_TILES * across;
-    uint32_t at = blockIdx.x;
-    if (at >= total) return; // the whole CTA
 
-    uint8_t *const a_mine = shared + L::A + warp * WEIGHT_TILE_BYTES + lane * 16;
-    uint8_t *const b_mine = shared + L::B + 2 * warp * ROWS_TILE_BYTES + lane * 16;
+    uint8_t *const mine = shared + warp * WEIGHT_TILE_BYTES + lane * 16; // of A and, as two row tiles are as large, of B
     const uint4 *const a_warp = reinterpret_cast<const uint4 *>(shared + L::A) + 2 * (warp % WM) * (WEIGHT_TILE_BYTES / 16) + lane;
     const uint4 *const b_warp = reinterpret_cast<const uint4 *>(shared + L::B) + (warp / WM) * NT * (ROWS_TILE_BYTES / 16);
     float *const scales = reinterpret_cast<float *>(shared + L::SCALES);
-    float *const scale_mine = scales + scale_place<WM, NT>();
     // The four equal products of mma_tf32 add up to four times what is wanted: the rows' exponents are lowered by two.
-    const int bias = threadIdx.x < 32 * WM ? -2 : 0;
+    const int bias = threadIdx.x < 32 * WM ? -2 : 0, g_step = threadIdx.x < 32 * WM ? TILE_FEATURES : TILE_TOKENS;
+    float *const scale_mine = scales + scale_place<WM, NT>();
 
-    Source from = source<WM, NT>(p, tiles, row_tiles, at / across, at % across);
-    auto copy_a = [&] {
-#pragma unroll
-        for (int i = 0; i < WEIGHT_TILE_BYTES / 512; i++) cp_async16(a_mine + 512 * i, from.a + 512 * i);
-    };
-    auto copy_b = [&](uint32_t buffer) {
-        uint8_t *to = b_mine + buffer * (L::B_TILES * ROWS_TILE_BYTES);
-#pragma unroll
-        for (int i = 0; i < ROWS_TILE_BYTES / 512; i++) {
-            cp_async16(to + 512 * i, from.b0 + 512 * i);
-            cp_async16(to + ROWS_TILE_BYTES + 512 * i, from.b1 + 512 * i);
-        }
-    };
-    copy_b(0);
-    copy_a();
-    cp_async_commit();
-    *scale_mine = exact::pow2(*from.g + bias);
-
-    float y[2][NT][4] = {};
-    uint32_t block = 0, buffer = 0;
-    while (at < total) {
-        cp_async_wait<0>();
-        __syncthreads(); // this block is there, and nobody reads the other buffer any more
-        uint32_t next = at, next_block = block + 1;
-        from.a += WEIGHT_TILE_BYTES, from.b0 += ROWS_TILE_BYTES, from.b1 += ROWS_TILE_BYTES;
-        from.g += threadIdx.x < 32 * WM ? TILE_FEATURES : TILE_TOKENS;
-        if (next_block == p.blocks) {
-            next_block = 0, next += gridDim.x;
-            if (next < total) from = source<WM, NT>(p, tiles, row_tiles, next / across, next % across);
-        }
-        const bool more = next < total;
-        int exponent = 0;
-        if (more) {
-            copy_b(buffer ^ 1);
-            exponent = *from.g;
-        }
-        uint4 a[2][2 * KSTEPS];
-#pragma unroll
-        for (int i = 0; i < 2; i++) {
-#pragma unroll
-            for (int s = 0; s < 2 * KSTEPS; s++) a[i][s] = a_warp[i * (WEIGHT_TILE_BYTES / 16) + s * 32];
-        }
-        __syncthreads(); // the weights are in registers
-        if (more) copy_a();
+    for (uint32_t at = blockIdx.x; at < total; at += gridDim.x) {
+        Source from = source<WM, NT>(p, tiles, row_tiles, at / across, at % across);
+        __syncthreads(); // the tile before has been read
+        copy_b<L>(mine, from, 0);
+        copy_a(mine, from);
         cp_async_commit();
-        block_product<WM, NT>(y, a, b_warp + buffer * (L::B_TILES * ROWS_TILE_BYTES / 16), scales + buffer * L::THREADS);
-        if (more) scale_mine[(buffer ^ 1) * L::THREADS] = exact::pow2(exponent + bias);
-        if (next_block == 0) {
-            store_tile<WM, NT>(p, y, rows, at / across, at % across);
+        *scale_mine = exact::pow2(*from.g + bias);
+        float y[2][NT][4] = {};
+        uint32_t buffer = 0;
+#pragma unroll 1
+        for (uint32_t left = p.blocks; left > 0; left--, buffer ^= 1) {
+            cp_async_wait<0>();
+            __syncthreads(); // this block is there, and nobody reads the other buffer any more
+            from.a += WEIGHT_TILE_BYTES, from.b0 += ROWS_TILE_BYTES, from.b1 += ROWS_TILE_BYTES, from.g += g_step;
+            int exponent = 0;
+            if (left > 1) {
+                copy_b<L>(mine, from, buffer ^ 1);
+                exponent = *from.g;
+            }
+            uint4 a[2][2 * KSTEPS];
 #pragma unroll
             for (int i = 0; i < 2; i++) {
 #pragma unroll
-                for (int j = 0; j < NT; j++) {
-#pragma unroll
-                    for (int e = 0; e < 4; e++) y[i][j][e] = 0.0f;
-                }
+                for (int s = 0; s < 2 * KSTEPS; s++) a[i][s] = a_warp[i * (WEIGHT_TILE_BYTES / 16) + s * 32];
             }
+            __syncthreads(); // the weights are in registers
+            if (left > 1) copy_a(mine, from);
+            cp_async_commit();
+            block_product<WM, NT>(y, a, b_warp + buffer * (L::B_TILES * ROWS_TILE_BYTES / 16), scales + buffer * L::THREADS);
+            scale_mine[(buffer ^ 1) * L::THREADS] = exact::pow2(exponent + bias);
         }
-        at = next, block = next_block, buffer ^= 1;
+        store_tile<WM, NT>(p, y, rows, at / across, at % across);
     }
 }
 
