@@ -182,11 +182,18 @@ impl Run<'_> {
         let mut starts: Vec<usize> = self.slots.iter_mut().map(|s| s.table.grow(book, 1)).collect();
         starts.extend(prefill.iter().map(|&(i, tokens)| self.prompts[i].table.grow(book, tokens.len())));
         let mut segments = Vec::with_capacity(starts.len());
+        let every = !self.request.projection.is_empty() || self.request.keep_hidden;
         for (slot, &start) in self.slots.iter().zip(&starts) {
-            segments.push(Segment { tokens: &slot.tokens[start..], start, pages: slot.table.pages() });
+            let (tokens, pages) = (&slot.tokens[start..], slot.table.pages());
+            let read = usize::from(every || slot.stop.is_none());
+            segments.push(Segment { tokens, start, pages, read });
         }
         for (&(i, tokens), &start) in prefill.iter().zip(&starts[self.slots.len()..]) {
-            segments.push(Segment { tokens, start, pages: self.prompts[i].table.pages() });
+            let (whole, pages) = (&self.request.groups[self.prompts[i].group].prompt, self.prompts[i].table.pages());
+            // Of a prompt the first new token follows from the last position alone.
+            let read = usize::from(start + tokens.len() == whole.len());
+            let read = if every { tokens.len() } else { read };
+            segments.push(Segment { tokens, start, pages, read });
         }
         if segments.is_empty() {
             return Ok(());

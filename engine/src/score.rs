@@ -220,13 +220,13 @@ impl Run<'_> {
                 Part::Prompt(i, count) => {
                     let p = &self.prompts[i];
                     let tokens = &self.request.groups[p.group].prompt[start..start + count];
-                    Segment { tokens, start, pages: p.table.pages() }
+                    Segment::new(tokens, start, p.table.pages())
                 }
                 Part::Claim(i, count) => {
                     let (c, g) = (&self.claims[i], &self.request.groups[self.claims[i].group]);
                     let first = start - g.prompt.len();
                     let tokens = &g.completions[c.index].tokens[first..first + count];
-                    Segment { tokens, start, pages: c.table.pages() }
+                    Segment::new(tokens, start, c.table.pages())
                 }
             });
         }

@@ -47,7 +47,7 @@ impl Engine {
         let mut outcome = Ok(());
         for chunk in tokens.chunks(self.options.step_rows) {
             let start = table.grow(&mut self.book, chunk.len());
-            let segment = Segment { tokens: chunk, start, pages: table.pages() };
+            let segment = Segment::new(chunk, start, table.pages());
             let probe: Option<&mut Probe<'_>> = match &mut probe {
                 Some(p) => Some(&mut **p),
                 None => None,

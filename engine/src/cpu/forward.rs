@@ -10,7 +10,7 @@ use super::attention::{HeadShape, Queries, QueryRow, attend};
 use super::cache::{PageLayout, PageStore};
 use super::gemm::{Mode, matmul, silu_mul_quantized};
 use super::isa::Isa;
-use super::memory::{Scratch, Shared};
+use super::memory::{Scratch, Shared, touch};
 use super::ops;
 use super::pool::Pool;
 use super::quantize::{BLOCK, QuantRows, Side};
@@ -32,6 +32,16 @@ pub struct Segment<'a> {
     pub start: usize,
     /// The sequence's pages.
     pub pages: &'a [PageId],
+    /// How many of them, the last ones, have a final-norm output that is read. For the others the last layer ends with its
+    /// keys and values: a fault beyond is nobody's.
+    pub read: usize,
+}
+
+impl<'a> Segment<'a> {
+    /// A segment of which every output is read.
+    pub fn new(tokens: &'a [u32], start: usize, pages: &'a [PageId]) -> Self {
+        Self { tokens, start, pages, read: tokens.len() }
+    }
 }
 
 /// A model on this machine's CPU.
@@ -68,18 +78,36 @@ struct Workspace {
     queries: Queries,
 }
 
-/// First fault of each row. Faults are rare, so a lock is no cost.
-struct Faults(Mutex<Vec<Option<(usize, FaultKind)>>>);
+/// The rows in work.
+struct Batch<'a> {
+    rows: Vec<QueryRow<'a>>,
+    /// Which row of the pass each of them is.
+    origin: Vec<usize>,
+    /// Rows of the pass whose output is read, ascending.
+    read: Vec<usize>,
+    /// First fault of each row of the pass. Faults are rare, so a lock is no cost.
+    faults: Mutex<Vec<Option<(usize, FaultKind)>>>,
+}
 
-impl Faults {
-    fn note(&self, row: usize, layer: usize, kind: FaultKind) {
-        self.0.lock().expect("no panic while held")[row].get_or_insert((layer, kind));
+impl<'a> Batch<'a> {
+    fn new(segments: &[Segment<'a>]) -> Self {
+        let (mut rows, mut read) = (Vec::new(), Vec::new());
+        for s in segments {
+            rows.extend((0..s.tokens.len()).map(|i| QueryRow { pages: s.pages, position: s.start + i }));
+            read.extend(rows.len() - s.read..rows.len());
+        }
+        let (origin, faults) = ((0..rows.len()).collect(), Mutex::new(vec![None; rows.len()]));
+        Self { rows, origin, read, faults }
+    }
+
+    fn fault(&self, row: usize, layer: usize, kind: FaultKind) {
+        self.faults.lock().expect("no panic while held")[self.origin[row]].get_or_insert((layer, kind));
     }
 }
 
 /// What a pass leaves behind.
 pub struct Pass {
-    /// Final-norm outputs, `[row][hidden]`; zeros where a row has a fault.
+    /// Final-norm outputs, `[row][hidden]`; zeros where a row has a fault or its output is not read.
     pub hidden: Vec<f32>,
     /// First fault of each row.
     pub faults: Vec<Option<Fault>>,
@@ -108,6 +136,24 @@ impl CpuModel {
         let store = PageStore::new(PageLayout::new(&config));
         let rope = RopeTable::new(&config);
         Ok(Self { isa, pool, config, checkpoint, weights, rope, store, work: Workspace::default() })
+    }
+
+    /// Has the system hand out the memory for `rows` rows and `pages` pages now, so that the first pass does not wait for it.
+    ///
+    /// # Errors
+    /// When the system gives no more memory.
+    pub fn warm(&mut self, rows: usize, pages: usize) -> Result<()> {
+        let (shape, c, pool) = (self.shape(), &self.config, &self.pool);
+        let heads = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+        let widest = c.intermediate_size.max(c.hidden_size).max(shape.heads * shape.head_dim);
+        let work = &mut self.work;
+        touch(pool, work.x.fit(rows * stride(c.hidden_size)).map_err(memory)?);
+        touch(pool, work.qkv.fit(rows * stride(heads)).map_err(memory)?);
+        for quantized in [&mut work.quantized, &mut work.next] {
+            quantized.reset(rows, widest).map_err(memory)?;
+            quantized.touch(pool);
+        }
+        self.store.warm(pool, pages).map_err(memory)
     }
 
     /// The checkpoint it was made of.
@@ -174,10 +220,8 @@ impl CpuModel {
     /// When the system gives no more memory. Faults are per row, in the result.
     pub fn forward(&mut self, segments: &[Segment<'_>], mut probe: Option<&mut Probe<'_>>) -> Result<Pass> {
         let hidden = self.config.hidden_size;
-        let rows: Vec<QueryRow<'_>> = segments
-            .iter()
-            .flat_map(|s| (0..s.tokens.len()).map(|i| QueryRow { pages: s.pages, position: s.start + i }))
-            .collect();
+        let mut batch = Batch::new(segments);
+        let rows = batch.rows.clone();
         let tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
         self.rope.grow(rows.iter().map(|r| r.position + 1).max().unwrap_or(0));
         for page in segments.iter().flat_map(|s| s.pages) {
@@ -189,21 +233,32 @@ impl CpuModel {
         for_each_row(&self.pool, 8, x, ld, |row, x| embedding.row_to_f32(tokens[row] as usize, &mut x[..hidden]));
         report(&mut probe, -1, Stage::Embedding, &rows, x, 0..hidden);
 
-        let faults = Faults(Mutex::new(vec![None; rows.len()]));
-        for layer in 0..self.config.num_hidden_layers {
-            self.layer(layer, &rows, &faults, &mut probe)?;
-        }
         let layers = self.config.num_hidden_layers;
+        for layer in 0..layers {
+            self.project(layer, &batch, &mut probe)?;
+            if layer + 1 == layers && probe.is_none() {
+                self.keep_read(&mut batch)?;
+            }
+            if !batch.rows.is_empty() {
+                self.attend(layer, &batch, &mut probe)?;
+                self.mlp(layer, &batch, &mut probe)?;
+            }
+        }
         let mut out = vec![0.0; rows.len() * hidden];
         let (isa, eps, norm) = (self.isa, self.config.rms_norm_eps as f32, &self.weights.norm);
-        let x = &*self.work.x.fit(rows.len() * ld).map_err(memory)?;
-        for_each_row(&self.pool, 8, &mut out, hidden, |row, out| {
-            if let Err(kind) = ops::rms_norm(isa, &x[row * ld..][..hidden], norm, eps, out) {
-                faults.note(row, layers, kind);
+        let x = &*self.work.x.fit(batch.rows.len() * ld).map_err(memory)?;
+        let to = Shared::new(&mut out);
+        self.pool.for_each(batch.rows.len(), 8, |range| {
+            for row in range {
+                // SAFETY: each row is dealt out once, and has its own place in `out`.
+                let out = unsafe { std::slice::from_raw_parts_mut(to.at(batch.origin[row] * hidden), hidden) };
+                if let Err(kind) = ops::rms_norm(isa, &x[row * ld..][..hidden], norm, eps, out) {
+                    batch.fault(row, layers, kind);
+                }
             }
         });
         report(&mut probe, layers as i64, Stage::FinalNorm, &rows, &out, 0..hidden);
-        let faults = faults.0.into_inner().expect("no panic while held");
+        let faults = batch.faults.into_inner().expect("no panic while held");
         let fault = |(row, f): (&QueryRow<'_>, Option<(usize, FaultKind)>)| {
             f.map(|(layer, kind)| Fault { kind, layer, position: row.position })
         };
@@ -211,40 +266,73 @@ impl CpuModel {
         Ok(Pass { hidden: out, faults: rows.iter().zip(faults).map(fault).collect(), positions })
     }
 
-    fn layer(
-        &mut self,
-        index: usize,
-        rows: &[QueryRow<'_>],
-        faults: &Faults,
-        probe: &mut Option<&mut Probe<'_>>,
-    ) -> Result<()> {
+    fn shape(&self) -> HeadShape {
+        HeadShape {
+            heads: self.config.num_attention_heads,
+            kv_heads: self.config.num_key_value_heads,
+            head_dim: self.config.head_dim,
+        }
+    }
+
+    /// Queries of a layer into `qkv`, keys and values into the pages.
+    fn project(&mut self, index: usize, batch: &Batch<'_>, probe: &mut Option<&mut Probe<'_>>) -> Result<()> {
+        let shape = self.shape();
         let Self { isa, pool, config, weights, rope, store, work, .. } = self;
         let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
-        let shape = HeadShape {
-            heads: config.num_attention_heads,
-            kv_heads: config.num_key_value_heads,
-            head_dim: config.head_dim,
-        };
-        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, rows.len());
-        let ld = stride(hidden);
-        let fault = |row, kind| faults.note(row, index, kind);
-        let norm = Norm { isa, pool, eps, hidden };
+        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, batch.rows.len());
+        let fault = |row, kind| batch.fault(row, index, kind);
         let watched = probe.is_some();
-        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, &batch.rows, x, part);
 
-        let x = work.x.fit(n * ld).map_err(memory)?;
+        let x = work.x.fit(n * stride(hidden)).map_err(memory)?;
         let normed = work.normed.fit(if watched { n * hidden } else { 0 }).map_err(memory)?;
-        norm.run(x, &w.input_norm, normed, &mut work.quantized, &fault)?;
+        Norm { isa, pool, eps, hidden }.run(x, &w.input_norm, normed, &mut work.quantized, &fault)?;
         report(Stage::AttentionNorm, normed, 0..hidden);
         let width = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
         let qkv_ld = stride(width);
         let qkv = work.qkv.fit(n * qkv_ld).map_err(memory)?;
         matmul(isa, pool, &w.qkv, &work.quantized, qkv, qkv_ld, Mode::Store);
-        heads(isa, pool, shape, eps, w, rows, rope, index, store, qkv, &fault);
+        heads(isa, pool, shape, eps, w, &batch.rows, rope, index, store, qkv, &fault);
         let (q_end, k_end) = (shape.heads * shape.head_dim, (shape.heads + shape.kv_heads) * shape.head_dim);
         for (stage, part) in [(Stage::Query, 0..q_end), (Stage::Key, q_end..k_end), (Stage::Value, k_end..width)] {
             report(stage, &*qkv, part);
         }
+        Ok(())
+    }
+
+    /// Lets the rows go whose output nobody reads, once the last layer's keys and values are stored.
+    fn keep_read(&mut self, batch: &mut Batch<'_>) -> Result<()> {
+        if batch.read.len() == batch.rows.len() {
+            return Ok(());
+        }
+        let (shape, hidden) = (self.shape(), self.config.hidden_size);
+        let queries = shape.heads * shape.head_dim;
+        let (ld, qkv_ld) = (stride(hidden), stride(queries + 2 * shape.kv_heads * shape.head_dim));
+        let x = self.work.x.fit(batch.rows.len() * ld).map_err(memory)?;
+        let qkv = self.work.qkv.fit(batch.rows.len() * qkv_ld).map_err(memory)?;
+        for (to, &from) in batch.read.iter().enumerate() {
+            x.copy_within(from * ld..from * ld + hidden, to * ld);
+            qkv.copy_within(from * qkv_ld..from * qkv_ld + queries, to * qkv_ld);
+        }
+        batch.rows = batch.read.iter().map(|&row| batch.rows[row]).collect();
+        batch.origin.clone_from(&batch.read);
+        Ok(())
+    }
+
+    /// Attention of the queries in `qkv`, and its projection added to the residual.
+    fn attend(&mut self, index: usize, batch: &Batch<'_>, probe: &mut Option<&mut Probe<'_>>) -> Result<()> {
+        let shape = self.shape();
+        let Self { isa, pool, config, weights, store, work, .. } = self;
+        let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
+        let (hidden, rows, n) = (config.hidden_size, &batch.rows[..], batch.rows.len());
+        let ld = stride(hidden);
+        let fault = |row, kind| batch.fault(row, index, kind);
+        let watched = probe.is_some();
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
+
+        let q_end = shape.heads * shape.head_dim;
+        let qkv_ld = stride(q_end + 2 * shape.kv_heads * shape.head_dim);
+        let qkv = work.qkv.fit(n * qkv_ld).map_err(memory)?;
         work.queries.quantize(isa, pool, shape, qkv, qkv_ld, &fault);
         // A row's heads are in several threads' hands: of their faults the least kind, not the first one, is told.
         let attended = Mutex::new(vec![None::<FaultKind>; n]);
@@ -284,11 +372,25 @@ impl CpuModel {
         let attended = attended.filter_map(|(row, kind)| kind.map(|kind| (row, kind)));
         let late = late.into_inner().expect("no panic while held");
         attended.chain(late).for_each(|(row, kind)| fault(row, kind));
+        let x = work.x.fit(n * ld).map_err(memory)?;
         matmul(isa, pool, &w.o, &work.quantized, x, ld, Mode::Add);
         report(Stage::ResidualAttention, x, 0..hidden);
+        Ok(())
+    }
 
+    /// The MLP, added to the residual.
+    fn mlp(&mut self, index: usize, batch: &Batch<'_>, probe: &mut Option<&mut Probe<'_>>) -> Result<()> {
+        let Self { isa, pool, config, weights, work, .. } = self;
+        let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
+        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, batch.rows.len());
+        let ld = stride(hidden);
+        let fault = |row, kind| batch.fault(row, index, kind);
+        let watched = probe.is_some();
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, &batch.rows, x, part);
+
+        let x = work.x.fit(n * ld).map_err(memory)?;
         let normed = work.normed.fit(if watched { n * hidden } else { 0 }).map_err(memory)?;
-        norm.run(x, &w.post_norm, normed, &mut work.quantized, &fault)?;
+        Norm { isa, pool, eps, hidden }.run(x, &w.post_norm, normed, &mut work.quantized, &fault)?;
         report(Stage::MlpNorm, normed, 0..hidden);
         let intermediate = config.intermediate_size;
         if !watched && n >= FUSED_FROM {
