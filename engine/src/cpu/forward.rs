@@ -17,43 +17,24 @@ use super::quantize::{BLOCK, QuantRows, Side};
 use super::rope::RopeTable;
 use super::rows::{for_each_row, for_each_row2};
 use super::weights::{LayerWeights, Weights};
+use crate::backend::Segment;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::kv::PageId;
 use crate::types::{Probe, Stage};
 use crate::{Error, Fault, FaultKind, Result};
 
-/// Neighbouring positions of one sequence. Its pages hold all positions before them and have room for them.
-#[derive(Debug, Clone, Copy)]
-pub struct Segment<'a> {
-    /// Token ids, below the vocabulary size.
-    pub tokens: &'a [u32],
-    /// Position of the first.
-    pub start: usize,
-    /// The sequence's pages.
-    pub pages: &'a [PageId],
-    /// How many of them, the last ones, have a final-norm output that is read. For the others the last layer ends with its
-    /// keys and values: a fault beyond is nobody's.
-    pub read: usize,
-}
-
-impl<'a> Segment<'a> {
-    /// A segment of which every output is read.
-    pub fn new(tokens: &'a [u32], start: usize, pages: &'a [PageId]) -> Self {
-        Self { tokens, start, pages, read: tokens.len() }
-    }
-}
-
 /// A model on this machine's CPU.
 pub struct CpuModel {
-    isa: Isa,
-    pool: Pool,
-    config: Config,
-    checkpoint: Checkpoint,
-    weights: Weights,
+    pub(super) isa: Isa,
+    pub(super) pool: Pool,
+    pub(super) config: Config,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) weights: Weights,
     rope: RopeTable,
-    store: PageStore,
-    work: Workspace,
+    pub(super) store: PageStore,
+    pub(super) work: Workspace,
+    /// Final-norm outputs of the last pass, `[row][hidden]`; zeros where a row has a fault or its output is not read.
+    pub(super) hidden: Vec<f32>,
 }
 
 /// Rows from which on the down projection's input is quantized where it is made: a thread then takes whole blocks of
@@ -65,14 +46,14 @@ const NORM_ROWS: usize = 4;
 
 /// Activations of the batch at hand; memory is kept from batch to batch.
 #[derive(Default)]
-struct Workspace {
+pub(super) struct Workspace {
     x: Scratch<f32>,
     normed: Scratch<f32>,
     qkv: Scratch<f32>,
     attention: Scratch<f32>,
     activation: Scratch<f32>,
-    logits: Scratch<f32>,
-    quantized: QuantRows,
+    pub(super) logits: Scratch<f32>,
+    pub(super) quantized: QuantRows,
     /// The next product's input, while a product makes it of the other.
     next: QuantRows,
     queries: Queries,
@@ -105,17 +86,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What a pass leaves behind.
-pub struct Pass {
-    /// Final-norm outputs, `[row][hidden]`; zeros where a row has a fault or its output is not read.
-    pub hidden: Vec<f32>,
-    /// First fault of each row.
-    pub faults: Vec<Option<Fault>>,
-    /// Position of each row.
-    pub positions: Vec<usize>,
-}
-
-fn memory(source: std::io::Error) -> Error {
+pub(super) fn memory(source: std::io::Error) -> Error {
     Error::Unsupported { what: "memory for activations or pages".into(), problem: source.to_string() }
 }
 
@@ -135,7 +106,7 @@ impl CpuModel {
         let weights = Weights::load(&checkpoint, isa, &pool)?;
         let store = PageStore::new(PageLayout::new(&config));
         let rope = RopeTable::new(&config);
-        Ok(Self { isa, pool, config, checkpoint, weights, rope, store, work: Workspace::default() })
+        Ok(Self { isa, pool, config, checkpoint, weights, rope, store, work: Workspace::default(), hidden: Vec::new() })
     }
 
     /// Has the system hand out the memory for `rows` rows and `pages` pages now, so that the first pass does not wait for it.
@@ -171,54 +142,16 @@ impl CpuModel {
         self.pool.threads()
     }
 
-    /// Memory of packed weights and of the embedding, bytes.
-    pub fn weight_bytes(&self) -> usize {
-        self.weights.bytes() + self.checkpoint.embedding().bytes().len()
-    }
-
-    /// Copies a page of the cache.
+    /// Pushes rows through all layers; keys and values go to the segments' pages. Rows are in the segments' order. The
+    /// first fault of each.
     ///
     /// # Errors
     /// When the system gives no more memory.
-    pub fn copy_page(&mut self, from: PageId, to: PageId) -> Result<()> {
-        self.store.copy(from, to).map_err(memory)
-    }
-
-    /// Quantized integers and exponents of a tensor's rows, as the products use them.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] if no matrix product reads this tensor.
-    pub fn quantized_rows(&self, name: &str, mut row: impl FnMut(&[i16], &[i8])) -> Result<()> {
-        let tensor = self.checkpoint.tensor(name)?;
-        let c = &self.config;
-        let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
-        let head = if c.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let place = self.weights.layers.iter().enumerate().find_map(|(i, l)| {
-            match name.strip_prefix(&format!("model.layers.{i}."))? {
-                "self_attn.q_proj.weight" => Some((&l.qkv, 0, 0)),
-                "self_attn.k_proj.weight" => Some((&l.qkv, 0, q)),
-                "self_attn.v_proj.weight" => Some((&l.qkv, 0, q + kv)),
-                "self_attn.o_proj.weight" => Some((&l.o, 0, 0)),
-                "mlp.gate_proj.weight" => Some((&l.gate_up, 0, 0)),
-                "mlp.up_proj.weight" => Some((&l.gate_up, 1, 0)),
-                "mlp.down_proj.weight" => Some((&l.down, 0, 0)),
-                _ => None,
-            }
-        });
-        let none = || Error::Tensor { tensor: name.into(), problem: "is not read by a matrix product".into() };
-        let (matrix, part, first) = place.or((name == head).then_some((&self.weights.head, 0, 0))).ok_or_else(none)?;
-        for r in 0..tensor.rows() {
-            let (q, g) = matrix.row(part, first + r);
-            row(&q, &g);
-        }
-        Ok(())
-    }
-
-    /// Pushes rows through all layers; keys and values go to the segments' pages. Rows are in the segments' order.
-    ///
-    /// # Errors
-    /// When the system gives no more memory. Faults are per row, in the result.
-    pub fn forward(&mut self, segments: &[Segment<'_>], mut probe: Option<&mut Probe<'_>>) -> Result<Pass> {
+    pub(super) fn pass(
+        &mut self,
+        segments: &[Segment<'_>],
+        mut probe: Option<&mut Probe<'_>>,
+    ) -> Result<Vec<Option<Fault>>> {
         let hidden = self.config.hidden_size;
         let mut batch = Batch::new(segments);
         let rows = batch.rows.clone();
@@ -244,7 +177,9 @@ impl CpuModel {
                 self.mlp(layer, &batch, &mut probe)?;
             }
         }
-        let mut out = vec![0.0; rows.len() * hidden];
+        let mut out = std::mem::take(&mut self.hidden);
+        out.clear();
+        out.resize(rows.len() * hidden, 0.0);
         let (isa, eps, norm) = (self.isa, self.config.rms_norm_eps as f32, &self.weights.norm);
         let x = &*self.work.x.fit(batch.rows.len() * ld).map_err(memory)?;
         let to = Shared::new(&mut out);
@@ -262,8 +197,8 @@ impl CpuModel {
         let fault = |(row, f): (&QueryRow<'_>, Option<(usize, FaultKind)>)| {
             f.map(|(layer, kind)| Fault { kind, layer, position: row.position })
         };
-        let positions = rows.iter().map(|r| r.position).collect();
-        Ok(Pass { hidden: out, faults: rows.iter().zip(faults).map(fault).collect(), positions })
+        self.hidden = out;
+        Ok(rows.iter().zip(faults).map(fault).collect())
     }
 
     fn shape(&self) -> HeadShape {
@@ -411,48 +346,6 @@ impl CpuModel {
         matmul(isa, pool, &w.down, &work.quantized, x, ld, Mode::Add);
         report(Stage::ResidualMlp, x, 0..hidden);
         Ok(())
-    }
-
-    /// Logits of some hidden states: `f(row, logits)` in parallel over rows; the logits may be changed. No more rows than
-    /// are given exist at once, so callers pass tiles. A row whose hidden state cannot be quantized gets the fault.
-    ///
-    /// # Errors
-    /// When the system gives no more memory.
-    pub fn logits(
-        &mut self,
-        hidden: &[&[f32]],
-        f: impl Fn(usize, std::result::Result<&mut [f32], FaultKind>) + Sync,
-    ) -> Result<()> {
-        let Self { isa, pool, config, weights, work, .. } = self;
-        let (isa, vocab) = (*isa, config.vocab_size);
-        work.quantized.reset(hidden.len(), config.hidden_size).map_err(memory)?;
-        let faults = Mutex::new(vec![None; hidden.len()]);
-        let writer = work.quantized.writer();
-        pool.for_each(hidden.len(), 8, |range| {
-            for row in range {
-                if let Err(kind) = writer.write(isa, Side::Right, row, hidden[row]) {
-                    faults.lock().expect("no panic while held")[row] = Some(kind);
-                }
-            }
-        });
-        let faults = faults.into_inner().expect("no panic while held");
-        let logits = work.logits.fit(hidden.len() * vocab).map_err(memory)?;
-        matmul(isa, pool, &weights.head, &work.quantized, logits, vocab, Mode::Store);
-        for_each_row(pool, 1, logits, vocab, |row, logits| match faults[row] {
-            Some(kind) => f(row, Err(kind)),
-            None => f(row, Ok(logits)),
-        });
-        Ok(())
-    }
-
-    /// Sketch of each hidden state (rows of `hidden_size`).
-    pub fn sketches(&self, hidden: &[f32], r: &[i32]) -> Vec<std::result::Result<u32, FaultKind>> {
-        let width = self.config.hidden_size;
-        let mut out = vec![Ok(0); hidden.len() / width];
-        for_each_row(&self.pool, 8, &mut out, 1, |row, out| {
-            out[0] = ops::sketch(self.isa, &hidden[row * width..(row + 1) * width], r);
-        });
-        out
     }
 }
 

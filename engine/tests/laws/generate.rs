@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use grail_engine::cpu::forward::{CpuModel, Segment};
+use grail_engine::backend::{Backend, Segment};
+use grail_engine::cpu::forward::CpuModel;
 use grail_engine::cpu::isa::Isa;
 use grail_engine::cpu::pool::Pool;
 use grail_engine::types::{Event, Failure, GenerateRequest, Group, Rollout, Seed, Stop};
@@ -75,7 +76,7 @@ fn every_machine_generates_what_the_reference_does() {
     for (i, machine) in machines().into_iter().enumerate() {
         let mut engine = model.engine(EngineOptions { max_batch: 1 + 2 * i, step_rows: 100, ..machine });
         let found = by_seed(&groups, generate(&mut engine, &request));
-        assert_same(&found, &expected, &format!("{} with {} threads", engine.isa(), engine.threads()));
+        assert_same(&found, &expected, &engine.device());
     }
     for rollout in expected.values() {
         assert_eq!(rollout.sketches.len(), rollout.tokens.len(), "the last token passes through the model, too");
@@ -117,7 +118,10 @@ fn outputs_that_are_not_read_are_not_made_and_move_nothing() {
     let mut pass = |read: [usize; 2]| {
         let first = Segment { read: read[0], ..Segment::new(&a, 0, &[0]) };
         let second = Segment { read: read[1], ..Segment::new(&b, 0, &[1]) };
-        backend.forward(&[first, second], None).unwrap().hidden
+        let mut hidden = Vec::new();
+        backend.forward(&[first, second], &[], None).unwrap();
+        backend.hidden(0..43, &mut hidden).unwrap();
+        hidden
     };
     let (all, some, none) = (pass([40, 3]), pass([1, 2]), pass([0, 0]));
     let width = model.shape.hidden;
