@@ -2,19 +2,25 @@
 
 use std::path::Path;
 
+use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::cpu::cache::PageLayout;
-use crate::cpu::forward::{CpuModel, Pass};
+use crate::cpu::forward::CpuModel;
 use crate::cpu::isa::{self, Isa};
 use crate::cpu::pool::Pool;
 use crate::cpu::weights::Weights;
 use crate::kv::{CacheTable, PageBook, pages_for};
 use crate::types::Sampling;
-use crate::{Error, Fault, Result};
+use crate::{Error, Result};
 
 /// Threads at most; a request for more is a slip of the pen.
 const MAX_THREADS: usize = 4096;
+
+/// Rows and positions whose memory is there from the start: waiting for the system's zeroed pages took a tenth of a first
+/// prompt's time.
+const WARM_ROWS: usize = 512;
+const WARM_POSITIONS: usize = 1024;
 
 /// How an engine uses its machine. None of this can change a result.
 #[derive(Debug, Clone)]
@@ -41,7 +47,8 @@ impl Default for EngineOptions {
 
 /// A loaded model. `Send`, not `Sync`: a call has it to itself.
 pub struct Engine {
-    pub(crate) model: CpuModel,
+    pub(crate) model: Box<dyn Backend>,
+    cpu: (Isa, usize),
     pub(crate) book: PageBook,
     pub(crate) options: EngineOptions,
     budget_bytes: u64,
@@ -86,8 +93,10 @@ impl Engine {
             let what = format!("{threads} threads");
             Error::Unsupported { what, problem: source.to_string() }
         })?;
-        let model = CpuModel::load(checkpoint, isa, pool)?;
-        Ok(Self { model, book, options, budget_bytes, page_bytes, fixed_bytes })
+        let mut model = CpuModel::load(checkpoint, isa, pool)?;
+        let rows = options.step_rows.max(options.max_batch).min(WARM_ROWS);
+        model.warm(rows, book.limit().min(pages_for(WARM_POSITIONS)))?;
+        Ok(Self { model: Box::new(model), cpu: (isa, threads), book, options, budget_bytes, page_bytes, fixed_bytes })
     }
 
     /// [`Engine::load`] of a folder in Hugging Face layout.
@@ -108,14 +117,14 @@ impl Engine {
         self.model.checkpoint()
     }
 
-    /// The instruction set in use.
-    pub fn isa(&self) -> Isa {
-        self.model.isa()
+    /// The device, for people: the instruction set and threads of a CPU.
+    pub fn device(&self) -> String {
+        self.model.device()
     }
 
-    /// Threads in use.
-    pub fn threads(&self) -> usize {
-        self.model.threads()
+    /// The CPU's instruction set and threads in use.
+    pub fn cpu(&self) -> (Isa, usize) {
+        self.cpu
     }
 
     /// Positions of key/value cache that fit the budget.
@@ -137,27 +146,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Tensor`] if no matrix product reads this tensor.
-    pub fn quantized_rows(&self, tensor: &str, row: impl FnMut(&[i16], &[i8])) -> Result<()> {
-        self.model.quantized_rows(tensor, row)
-    }
-
-    /// Sketches of a pass's rows (none without a projection); a row whose hidden state does not fit gets that fault,
-    /// unless it has an earlier one, and a sketch that is never looked at.
-    pub(crate) fn sketch_rows(&self, pass: &mut Pass, projection: &[i32]) -> Vec<u32> {
-        if projection.is_empty() {
-            return Vec::new();
-        }
-        let layer = self.config().num_hidden_layers;
-        let sketches = self.model.sketches(&pass.hidden, projection);
-        let rows = sketches.into_iter().zip(&mut pass.faults).zip(&pass.positions);
-        let sketch = |((sketch, fault), &position): ((_, &mut Option<Fault>), _)| match sketch {
-            Ok(sketch) => sketch,
-            Err(kind) => {
-                fault.get_or_insert(Fault { kind, layer, position });
-                0
-            }
-        };
-        rows.map(sketch).collect()
+    pub fn quantized_rows(&self, tensor: &str, mut row: impl FnMut(&[i16], &[i8])) -> Result<()> {
+        self.model.quantized_rows(tensor, &mut row)
     }
 
     /// A sequence that starts with another one's positions.
@@ -230,7 +220,7 @@ fn workspace_bytes(config: &Config, options: &EngineOptions) -> u64 {
     let heads = config.num_attention_heads + 2 * config.num_key_value_heads;
     let row = 3 * config.hidden_size + 2 * heads * config.head_dim + 2 * config.intermediate_size;
     let rows = options.step_rows.max(options.max_batch);
-    let logits = config.vocab_size * crate::read::TILE.min(rows);
+    let logits = config.vocab_size * crate::cpu::TILE.min(rows);
     (row as u64).saturating_mul(rows as u64).saturating_add(logits as u64).saturating_mul(4)
 }
 

@@ -8,11 +8,10 @@
 
 use std::collections::VecDeque;
 
-use crate::cpu::forward::{Pass, Segment};
-use crate::cpu::sampling::Context;
+use crate::backend::{Answer, Pass, Question, Reading, Row, Segment};
+use crate::context::Context;
 use crate::engine::Engine;
 use crate::kv::CacheTable;
-use crate::read::{Reading, Use, read};
 use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout, Stop};
 use crate::{Error, Fault, Result};
 
@@ -24,7 +23,7 @@ struct Prompt {
     group: usize,
     table: CacheTable,
     trace: Trace,
-    /// Final-norm output of its last position so far.
+    /// Final-norm output of its last position, once that was passed.
     last: Vec<f32>,
     context: Context,
     /// Pages of (prompt, one rollout). Promised: the prompt's, and a rollout's for each live one, at least one.
@@ -65,8 +64,6 @@ struct Run<'a> {
     waiting: VecDeque<usize>,
     prompts: Vec<Prompt>,
     slots: Vec<Slot>,
-    /// Hidden states of the step.
-    hidden: Vec<f32>,
     results: Vec<Vec<Option<std::result::Result<Rollout, Failure>>>>,
     progress: Progress,
     /// Whether the observer asked to break off.
@@ -93,7 +90,6 @@ impl Engine {
             waiting: (0..request.groups.len()).filter(|&g| !request.groups[g].seeds.is_empty()).collect(),
             prompts: Vec::new(),
             slots: Vec::new(),
-            hidden: Vec::new(),
             results: request.groups.iter().map(|g| vec![None; g.seeds.len()]).collect(),
             progress: Progress { total, ..Progress::default() },
             broken: false,
@@ -182,40 +178,44 @@ impl Run<'_> {
         let mut starts: Vec<usize> = self.slots.iter_mut().map(|s| s.table.grow(book, 1)).collect();
         starts.extend(prefill.iter().map(|&(i, tokens)| self.prompts[i].table.grow(book, tokens.len())));
         let mut segments = Vec::with_capacity(starts.len());
+        let every = !self.request.projection.is_empty() || self.request.keep_hidden;
         for (slot, &start) in self.slots.iter().zip(&starts) {
-            segments.push(Segment { tokens: &slot.tokens[start..], start, pages: slot.table.pages() });
+            let (tokens, pages) = (&slot.tokens[start..], slot.table.pages());
+            let read = usize::from(every || slot.stop.is_none());
+            segments.push(Segment { tokens, start, pages, read });
         }
         for (&(i, tokens), &start) in prefill.iter().zip(&starts[self.slots.len()..]) {
-            segments.push(Segment { tokens, start, pages: self.prompts[i].table.pages() });
+            let (whole, pages) = (&self.request.groups[self.prompts[i].group].prompt, self.prompts[i].table.pages());
+            // Of a prompt the first new token follows from the last position alone.
+            let read = usize::from(start + tokens.len() == whole.len());
+            let read = if every { tokens.len() } else { read };
+            segments.push(Segment { tokens, start, pages, read });
         }
         if segments.is_empty() {
             return Ok(());
         }
-        let pass = self.engine.model.forward(&segments, None)?;
+        let pass = self.engine.model.forward(&segments, self.request.projection, None)?;
         let filled: Vec<(usize, usize)> = prefill.iter().map(|&(i, tokens)| (i, tokens.len())).collect();
-        self.record(pass, &filled);
-        Ok(())
+        self.record(&pass, &filled)
     }
 
     /// Takes sketches and hidden states off a pass; ends what has a fault or is complete.
-    fn record(&mut self, mut pass: Pass, filled: &[(usize, usize)]) {
-        let width = self.engine.config().hidden_size;
-        let sketches = self.engine.sketch_rows(&mut pass, self.request.projection);
-        let Pass { hidden, faults, .. } = pass;
+    fn record(&mut self, pass: &Pass, filled: &[(usize, usize)]) -> Result<()> {
+        let Pass { sketches, faults } = pass;
         self.progress.rows += faults.len();
-        let keep_hidden = self.request.keep_hidden;
+        let (model, keep_hidden) = (&mut self.engine.model, self.request.keep_hidden);
         // Every position of a row range goes to a trace; the result is the range's first fault.
-        let take = |rows: std::ops::Range<usize>, trace: &mut Trace| {
+        let mut take = |rows: std::ops::Range<usize>, trace: &mut Trace| {
             trace.sketches.extend_from_slice(sketches.get(rows.clone()).unwrap_or_default());
             if keep_hidden {
-                trace.hidden.extend_from_slice(&hidden[rows.start * width..rows.end * width]);
+                model.hidden(rows.clone(), &mut trace.hidden)?;
             }
-            faults[rows].iter().flatten().next().copied()
+            Ok::<_, Error>(faults[rows].iter().flatten().next().copied())
         };
         let mut ended = Vec::new();
         for (row, slot) in self.slots.iter_mut().enumerate() {
             slot.row = Some(row);
-            let fault = take(row..row + 1, &mut slot.trace);
+            let fault = take(row..row + 1, &mut slot.trace)?;
             if fault.is_some() || slot.stop.is_some() {
                 ended.push((row, fault));
             }
@@ -224,13 +224,19 @@ impl Run<'_> {
         let mut row = self.slots.len();
         for &(i, count) in filled {
             let prompt = &mut self.prompts[i];
-            if let Some(fault) = take(row..row + count, &mut prompt.trace) {
+            if let Some(fault) = take(row..row + count, &mut prompt.trace)? {
                 failed.push((i, fault));
             }
             row += count;
-            prompt.last = hidden[(row - 1) * width..row * width].to_vec();
         }
-        self.hidden = hidden;
+        let mut row = self.slots.len();
+        for &(i, count) in filled {
+            row += count;
+            let prompt = &mut self.prompts[i];
+            if prompt.table.length() == self.request.groups[prompt.group].prompt.len() {
+                self.engine.model.hidden(row - 1..row, &mut prompt.last)?;
+            }
+        }
         for (slot, fault) in ended.into_iter().rev() {
             let slot = self.slots.remove(slot);
             self.finish(slot, fault);
@@ -238,6 +244,7 @@ impl Run<'_> {
         for (i, fault) in failed {
             self.fail_prompt(i, fault);
         }
+        Ok(())
     }
 
     /// A fault in a prompt is the fault of each of its rollouts; none was started.
@@ -319,33 +326,33 @@ impl Run<'_> {
 
     /// Chooses the next token of every slot.
     fn choose(&mut self) -> Result<()> {
-        let width = self.engine.config().hidden_size;
-        let (mut rows, mut uses): (Vec<&[f32]>, Vec<Use<'_>>) = (Vec::new(), Vec::new());
+        let (mut rows, mut questions): (Vec<Row<'_>>, Vec<Question<'_>>) = (Vec::new(), Vec::new());
         let mut of_prompt = None;
         for slot in &self.slots {
             match slot.row {
-                Some(row) => rows.push(&self.hidden[row * width..(row + 1) * width]),
+                Some(row) => rows.push(Row::Pass(row)),
                 // New slots of a group are neighbours and share their prompt's row.
                 None if of_prompt != Some(slot.group) => {
                     let prompt = self.prompts.iter().find(|p| p.group == slot.group);
-                    rows.push(&prompt.expect("a live rollout's prompt is kept").last);
+                    rows.push(Row::Held(&prompt.expect("a live rollout's prompt is kept").last));
                     of_prompt = Some(slot.group);
                 }
                 None => {}
             }
-            uses.push(Use {
+            questions.push(Question {
                 row: rows.len() - 1,
-                context: slot.context.before(slot.tokens.len()),
+                context: &slot.context,
                 seed: &self.request.groups[slot.group].seeds[slot.rollout],
                 position: slot.tokens.len(),
                 claimed: None,
             });
         }
-        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling, self.request.logprobs)?;
+        let reading = Reading { sampling: &self.request.sampling, logprobs: self.request.logprobs };
+        let answers = self.engine.model.read(&rows, &questions, reading)?;
         let layer = self.engine.config().num_hidden_layers;
         let mut failed = Vec::new();
-        for (i, (slot, reading)) in self.slots.iter_mut().zip(readings).enumerate() {
-            match reading {
+        for (i, (slot, answer)) in self.slots.iter_mut().zip(answers).enumerate() {
+            match answer {
                 Ok(r) => {
                     slot.push(r, self.request);
                     self.progress.new_tokens += 1;
@@ -389,12 +396,12 @@ impl Run<'_> {
 }
 
 impl Slot {
-    fn push(&mut self, reading: Reading, request: &GenerateRequest<'_>) {
-        let token = reading.honest;
+    fn push(&mut self, answer: Answer, request: &GenerateRequest<'_>) {
+        let token = answer.honest;
         self.tokens.push(token);
         self.context.push(token);
-        self.raw_logprobs.extend(reading.logprobs.map(|l| l.raw));
-        self.sampling_logprobs.extend(reading.logprobs.map(|l| l.sampling));
+        self.raw_logprobs.extend(answer.logprobs.map(|l| l.raw));
+        self.sampling_logprobs.extend(answer.logprobs.map(|l| l.sampling));
         self.stop = match () {
             _ if request.eos_ids.contains(&token) => Some(Stop::Eos),
             _ if self.tokens.len() - request.groups[self.group].prompt.len() == request.max_new_tokens => {

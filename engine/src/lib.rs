@@ -4,8 +4,10 @@
 //! no protocol, no async, and no network but the download of a checkpoint (feature `hub`).
 #![warn(missing_docs)]
 
+pub mod backend;
 pub mod checkpoint;
 pub mod config;
+pub mod context;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -16,7 +18,6 @@ pub mod hub;
 mod json;
 pub mod kv;
 pub mod numerics;
-mod read;
 mod score;
 pub mod tokenizer;
 mod trace;

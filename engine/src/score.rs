@@ -6,11 +6,10 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
-use crate::cpu::forward::{Pass, Segment};
-use crate::cpu::sampling::Context;
+use crate::backend::{Answer, Pass, Question, Reading, Row, Segment};
+use crate::context::Context;
 use crate::engine::Engine;
 use crate::kv::CacheTable;
-use crate::read::{Reading, Use, read};
 use crate::types::{Event, Failure, Observer, Progress, Score, ScoreRequest};
 use crate::{Fault, FaultKind, Result};
 
@@ -220,28 +219,25 @@ impl Run<'_> {
                 Part::Prompt(i, count) => {
                     let p = &self.prompts[i];
                     let tokens = &self.request.groups[p.group].prompt[start..start + count];
-                    Segment { tokens, start, pages: p.table.pages() }
+                    Segment::new(tokens, start, p.table.pages())
                 }
                 Part::Claim(i, count) => {
                     let (c, g) = (&self.claims[i], &self.request.groups[self.claims[i].group]);
                     let first = start - g.prompt.len();
                     let tokens = &g.completions[c.index].tokens[first..first + count];
-                    Segment { tokens, start, pages: c.table.pages() }
+                    Segment::new(tokens, start, c.table.pages())
                 }
             });
         }
         if segments.is_empty() {
             return Ok(());
         }
-        let mut pass = self.engine.model.forward(&segments, None)?;
-        let sketches = self.engine.sketch_rows(&mut pass, self.request.projection);
+        let pass = self.engine.model.forward(&segments, self.request.projection, None)?;
         self.progress.rows += pass.faults.len();
-        self.judge(&parts, &starts, &pass, &sketches)
+        self.judge(&parts, &starts, &pass)
     }
 
-    fn judge(&mut self, parts: &[Part], starts: &[usize], pass: &Pass, sketches: &[u32]) -> Result<()> {
-        let width = self.engine.config().hidden_size;
-        let hidden = |row: usize| &pass.hidden[row * width..(row + 1) * width];
+    fn judge(&mut self, parts: &[Part], starts: &[usize], pass: &Pass) -> Result<()> {
         let mut faults: Vec<Option<Fault>> = vec![None; self.claims.len()];
         let (mut failed, mut row) = (Vec::new(), 0);
         for part in parts {
@@ -249,11 +245,14 @@ impl Run<'_> {
             let range = row..row + count;
             row += count;
             let fault = pass.faults[range.clone()].iter().flatten().next().copied();
-            let sketches = sketches.get(range.clone()).unwrap_or_default();
+            let sketches = pass.sketches.get(range.clone()).unwrap_or_default();
             match part {
                 Part::Prompt(..) => {
                     self.prompts[i].sketches.extend_from_slice(sketches);
-                    self.prompts[i].last = hidden(range.end - 1).to_vec();
+                    let prompt = &mut self.prompts[i];
+                    if prompt.table.length() == self.request.groups[prompt.group].prompt.len() {
+                        self.engine.model.hidden(range.end - 1..range.end, &mut prompt.last)?;
+                    }
                     failed.extend(fault.map(|f| (i, f)));
                 }
                 Part::Claim(..) => {
@@ -263,7 +262,7 @@ impl Run<'_> {
             }
         }
         // Hidden states a completion token follows, and whose they are: (claim, index of the token).
-        let (mut rows, mut askers): (Vec<&[f32]>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
+        let (mut rows, mut askers): (Vec<Row<'_>>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
         let mut row = 0;
         for (part, &start) in parts.iter().zip(starts) {
             let (Part::Prompt(i, count) | Part::Claim(i, count)) = *part;
@@ -277,18 +276,19 @@ impl Run<'_> {
             let (prompt, tokens) = (group.prompt.len(), group.completions[claim.index].tokens.len());
             if start == prompt {
                 let of = self.prompts.iter().find(|p| p.group == claim.group);
-                rows.push(&of.expect("a live completion's prompt is kept").last);
+                rows.push(Row::Held(&of.expect("a live completion's prompt is kept").last));
                 askers.push((i, 0));
             }
             for (at, row) in (start - prompt..).zip(range).filter(|&(at, _)| at + 1 < tokens) {
-                rows.push(hidden(row));
+                rows.push(Row::Pass(row));
                 askers.push((i, at + 1));
             }
         }
-        let one = |(row, &(claim, at)): (usize, &(usize, usize))| use_of(self.request, &self.claims[claim], row, at);
-        let uses: Vec<Use<'_>> = askers.iter().enumerate().map(one).collect();
-        let readings = read(&mut self.engine.model, &rows, &uses, &self.request.sampling, true)?;
-        self.note(&askers, readings, &mut faults);
+        let one = |(row, &(claim, at)): (usize, &(usize, usize))| question(self.request, &self.claims[claim], row, at);
+        let questions: Vec<Question<'_>> = askers.iter().enumerate().map(one).collect();
+        let reading = Reading { sampling: &self.request.sampling, logprobs: true };
+        let answers = self.engine.model.read(&rows, &questions, reading)?;
+        self.note(&askers, answers, &mut faults);
         for (i, fault) in failed {
             self.fail_prompt(i, fault);
         }
@@ -299,13 +299,13 @@ impl Run<'_> {
     fn note(
         &mut self,
         askers: &[(usize, usize)],
-        readings: Vec<std::result::Result<Reading, FaultKind>>,
+        answers: Vec<std::result::Result<Answer, FaultKind>>,
         faults: &mut [Option<Fault>],
     ) {
         let layer = self.engine.config().num_hidden_layers;
-        for (&(i, at), reading) in askers.iter().zip(readings) {
+        for (&(i, at), answer) in askers.iter().zip(answers) {
             let claim = &mut self.claims[i];
-            match reading {
+            match answer {
                 Ok(r) => {
                     claim.score.honest.push(r.honest);
                     claim.score.raw_logprobs.extend(r.logprobs.map(|l| l.raw));
@@ -374,10 +374,10 @@ impl Run<'_> {
 }
 
 /// The question for the completion token `at` of a claim.
-fn use_of<'a>(request: &'a ScoreRequest<'_>, claim: &'a Claim, row: usize, at: usize) -> Use<'a> {
+fn question<'a>(request: &'a ScoreRequest<'_>, claim: &'a Claim, row: usize, at: usize) -> Question<'a> {
     let group = &request.groups[claim.group];
     let completion = &group.completions[claim.index];
     let position = group.prompt.len() + at;
-    let context = claim.context.before(position);
-    Use { row, context, seed: &completion.seed, position, claimed: Some(completion.tokens[at]) }
+    let context = &claim.context;
+    Question { row, context, seed: &completion.seed, position, claimed: Some(completion.tokens[at]) }
 }

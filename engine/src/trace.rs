@@ -1,14 +1,11 @@
 //! One sequence, everything visible: hidden states, logits, stages of each layer. For comparing machines.
 
-use std::sync::Mutex;
-
-use crate::cpu::forward::Segment;
+use crate::backend::Segment;
 use crate::cpu::sampling::LogSum;
 use crate::engine::Engine;
 use crate::kv::CacheTable;
-use crate::read::TILE;
 use crate::types::Probe;
-use crate::{Fault, FaultKind, Result};
+use crate::{Error, Fault, Result};
 
 /// What the pass gives for one position.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +44,7 @@ impl Engine {
         let mut outcome = Ok(());
         for chunk in tokens.chunks(self.options.step_rows) {
             let start = table.grow(&mut self.book, chunk.len());
-            let segment = Segment { tokens: chunk, start, pages: table.pages() };
+            let segment = Segment::new(chunk, start, table.pages());
             let probe: Option<&mut Probe<'_>> = match &mut probe {
                 Some(p) => Some(&mut **p),
                 None => None,
@@ -69,32 +66,24 @@ impl Engine {
         probe: Option<&mut Probe<'_>>,
         show: &mut dyn FnMut(TraceRow<'_>),
     ) -> Result<()> {
-        let mut pass = self.model.forward(&[segment], probe)?;
-        let sketches = self.sketch_rows(&mut pass, projection);
-        let (isa, layer) = (self.isa(), self.config().num_hidden_layers);
-        let hidden: Vec<&[f32]> = pass.hidden.chunks_exact(self.config().hidden_size).collect();
-        for (tile, rows) in hidden.chunks(TILE).enumerate() {
-            let at = |row: usize| tile * TILE + row;
-            type Answer = std::result::Result<(Vec<f32>, Option<f32>), FaultKind>;
-            let answers: Mutex<Vec<Answer>> = Mutex::new(vec![Err(FaultKind::Logits); rows.len()]);
-            self.model.logits(rows, |row, logits| {
-                let next = tokens.get(segment.start + at(row) + 1);
-                let answer = logits.and_then(|logits| {
-                    let sum = LogSum::new(isa, logits, 1.0, &mut Vec::new())?;
-                    Ok((logits.to_vec(), next.map(|&t| sum.logprob(logits[t as usize]))))
-                });
-                answers.lock().expect("no panic while held")[row] = answer;
-            })?;
-            for (row, answer) in answers.into_inner().expect("no panic while held").into_iter().enumerate() {
-                let position = segment.start + at(row);
-                if let Some(fault) = pass.faults[at(row)] {
-                    return Err(fault.into());
-                }
-                let (logits, next_raw_logprob) = answer.map_err(|kind| Fault { kind, layer, position })?;
-                let sketch = sketches.get(at(row)).copied();
-                show(TraceRow { position, hidden: rows[row], logits: &logits, sketch, next_raw_logprob });
+        let pass = self.model.forward(&[segment], projection, probe)?;
+        let layer = self.config().num_hidden_layers;
+        let width = self.config().hidden_size;
+        let (mut hidden, count) = (Vec::new(), segment.tokens.len());
+        self.model.hidden(0..count, &mut hidden)?;
+        let isa = self.cpu().0;
+        self.model.logits(0..count, &mut |row, logits| {
+            let position = segment.start + row;
+            if let Some(fault) = pass.faults[row] {
+                return Err(fault.into());
             }
-        }
-        Ok(())
+            let fault = |kind| Error::from(Fault { kind, layer, position });
+            let logits = logits.map_err(fault)?;
+            let sum = LogSum::new(isa, logits, 1.0, &mut Vec::new()).map_err(fault)?;
+            let next_raw_logprob = tokens.get(position + 1).map(|&t| sum.logprob(logits[t as usize]));
+            let hidden = &hidden[row * width..(row + 1) * width];
+            show(TraceRow { position, hidden, logits, sketch: pass.sketches.get(row).copied(), next_raw_logprob });
+            Ok(())
+        })
     }
 }

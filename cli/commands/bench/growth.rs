@@ -38,7 +38,7 @@ pub fn run(flags: &Growth, out: &mut dyn Write) -> Result<Outcome> {
     let (mut engine, _) = loaded(&flags.model, options)?;
     let (machine, work) = head(&engine, &flags.model, out)?;
     writeln!(out, "runs     {}", flags.runs)?;
-    let title = format!("{}, {}: {}, {} threads", flags.model, processor(), engine.isa(), engine.threads());
+    let title = format!("{}, {}: {}", flags.model, processor(), engine.device());
     let mut bench = Bench { engine: &mut engine, machine, work, runs: flags.runs as usize, line: StatusLine::stderr() };
     let batches = bench.batches(&flags.batches.0, out)?;
     let contexts = bench.contexts(&flags.contexts.0, out)?;

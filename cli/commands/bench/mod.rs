@@ -115,14 +115,14 @@ fn loaded(model: &str, options: EngineOptions) -> Result<(Engine, f64)> {
 
 /// What is measured, and the limits of the machine at this moment.
 fn head(engine: &Engine, model: &str, out: &mut dyn Write) -> Result<(Machine, Work)> {
-    let machine = Machine::measure(engine.isa(), engine.threads()).context("measuring the machine's limits")?;
+    let (isa, threads) = engine.cpu();
+    let machine = Machine::measure(isa, threads).context("measuring the machine's limits")?;
     let work = Work::of(engine.checkpoint());
     writeln!(
         out,
-        "machine  {}; {}, {} threads: reads {}/s, {:.0} G multiply-adds/s (i16)",
+        "machine  {}; {}: reads {}/s, {:.0} G multiply-adds/s (i16)",
         processor(),
-        engine.isa(),
-        engine.threads(),
+        engine.device(),
         size(machine.read_bytes_per_s as u64),
         machine.macs_per_s / 1e9
     )?;

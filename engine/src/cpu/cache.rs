@@ -8,8 +8,9 @@
 use std::io;
 
 use super::isa::Isa;
-use super::memory::{Buffer, Shared};
+use super::memory::{Buffer, Shared, touch};
 use super::pack::PANEL;
+use super::pool::Pool;
 use super::quantize::{BLOCK, Side, quantize_row};
 use crate::FaultKind;
 use crate::config::Config;
@@ -133,6 +134,18 @@ impl PageStore {
                 exponents: Buffer::zeroed(self.layout.heads() * self.layout.head_exponents())?,
             });
         }
+        Ok(())
+    }
+
+    /// Has the system hand out the memory of the first `pages` pages now.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub fn warm(&mut self, pool: &Pool, pages: usize) -> io::Result<()> {
+        if let Some(last) = pages.checked_sub(1) {
+            self.ensure(PageId::try_from(last).map_err(|_| io::ErrorKind::OutOfMemory)?)?;
+        }
+        self.pages.iter_mut().for_each(|page| touch(pool, &mut page.integers));
         Ok(())
     }
 

@@ -10,40 +10,31 @@ use super::attention::{HeadShape, Queries, QueryRow, attend};
 use super::cache::{PageLayout, PageStore};
 use super::gemm::{Mode, matmul, silu_mul_quantized};
 use super::isa::Isa;
-use super::memory::{Scratch, Shared};
+use super::memory::{Scratch, Shared, touch};
 use super::ops;
 use super::pool::Pool;
 use super::quantize::{BLOCK, QuantRows, Side};
 use super::rope::RopeTable;
 use super::rows::{for_each_row, for_each_row2};
 use super::weights::{LayerWeights, Weights};
+use crate::backend::Segment;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::kv::PageId;
 use crate::types::{Probe, Stage};
 use crate::{Error, Fault, FaultKind, Result};
 
-/// Neighbouring positions of one sequence. Its pages hold all positions before them and have room for them.
-#[derive(Debug, Clone, Copy)]
-pub struct Segment<'a> {
-    /// Token ids, below the vocabulary size.
-    pub tokens: &'a [u32],
-    /// Position of the first.
-    pub start: usize,
-    /// The sequence's pages.
-    pub pages: &'a [PageId],
-}
-
 /// A model on this machine's CPU.
 pub struct CpuModel {
-    isa: Isa,
-    pool: Pool,
-    config: Config,
-    checkpoint: Checkpoint,
-    weights: Weights,
+    pub(super) isa: Isa,
+    pub(super) pool: Pool,
+    pub(super) config: Config,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) weights: Weights,
     rope: RopeTable,
-    store: PageStore,
-    work: Workspace,
+    pub(super) store: PageStore,
+    pub(super) work: Workspace,
+    /// Final-norm outputs of the last pass, `[row][hidden]`; zeros where a row has a fault or its output is not read.
+    pub(super) hidden: Vec<f32>,
 }
 
 /// Rows from which on the down projection's input is quantized where it is made: a thread then takes whole blocks of
@@ -55,39 +46,47 @@ const NORM_ROWS: usize = 4;
 
 /// Activations of the batch at hand; memory is kept from batch to batch.
 #[derive(Default)]
-struct Workspace {
+pub(super) struct Workspace {
     x: Scratch<f32>,
     normed: Scratch<f32>,
     qkv: Scratch<f32>,
     attention: Scratch<f32>,
     activation: Scratch<f32>,
-    logits: Scratch<f32>,
-    quantized: QuantRows,
+    pub(super) logits: Scratch<f32>,
+    pub(super) quantized: QuantRows,
     /// The next product's input, while a product makes it of the other.
     next: QuantRows,
     queries: Queries,
 }
 
-/// First fault of each row. Faults are rare, so a lock is no cost.
-struct Faults(Mutex<Vec<Option<(usize, FaultKind)>>>);
+/// The rows in work.
+struct Batch<'a> {
+    rows: Vec<QueryRow<'a>>,
+    /// Which row of the pass each of them is.
+    origin: Vec<usize>,
+    /// Rows of the pass whose output is read, ascending.
+    read: Vec<usize>,
+    /// First fault of each row of the pass. Faults are rare, so a lock is no cost.
+    faults: Mutex<Vec<Option<(usize, FaultKind)>>>,
+}
 
-impl Faults {
-    fn note(&self, row: usize, layer: usize, kind: FaultKind) {
-        self.0.lock().expect("no panic while held")[row].get_or_insert((layer, kind));
+impl<'a> Batch<'a> {
+    fn new(segments: &[Segment<'a>]) -> Self {
+        let (mut rows, mut read) = (Vec::new(), Vec::new());
+        for s in segments {
+            rows.extend((0..s.tokens.len()).map(|i| QueryRow { pages: s.pages, position: s.start + i }));
+            read.extend(rows.len() - s.read..rows.len());
+        }
+        let (origin, faults) = ((0..rows.len()).collect(), Mutex::new(vec![None; rows.len()]));
+        Self { rows, origin, read, faults }
+    }
+
+    fn fault(&self, row: usize, layer: usize, kind: FaultKind) {
+        self.faults.lock().expect("no panic while held")[self.origin[row]].get_or_insert((layer, kind));
     }
 }
 
-/// What a pass leaves behind.
-pub struct Pass {
-    /// Final-norm outputs, `[row][hidden]`; zeros where a row has a fault.
-    pub hidden: Vec<f32>,
-    /// First fault of each row.
-    pub faults: Vec<Option<Fault>>,
-    /// Position of each row.
-    pub positions: Vec<usize>,
-}
-
-fn memory(source: std::io::Error) -> Error {
+pub(super) fn memory(source: std::io::Error) -> Error {
     Error::Unsupported { what: "memory for activations or pages".into(), problem: source.to_string() }
 }
 
@@ -107,7 +106,25 @@ impl CpuModel {
         let weights = Weights::load(&checkpoint, isa, &pool)?;
         let store = PageStore::new(PageLayout::new(&config));
         let rope = RopeTable::new(&config);
-        Ok(Self { isa, pool, config, checkpoint, weights, rope, store, work: Workspace::default() })
+        Ok(Self { isa, pool, config, checkpoint, weights, rope, store, work: Workspace::default(), hidden: Vec::new() })
+    }
+
+    /// Has the system hand out the memory for `rows` rows and `pages` pages now, so that the first pass does not wait for it.
+    ///
+    /// # Errors
+    /// When the system gives no more memory.
+    pub fn warm(&mut self, rows: usize, pages: usize) -> Result<()> {
+        let (shape, c, pool) = (self.shape(), &self.config, &self.pool);
+        let heads = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
+        let widest = c.intermediate_size.max(c.hidden_size).max(shape.heads * shape.head_dim);
+        let work = &mut self.work;
+        touch(pool, work.x.fit(rows * stride(c.hidden_size)).map_err(memory)?);
+        touch(pool, work.qkv.fit(rows * stride(heads)).map_err(memory)?);
+        for quantized in [&mut work.quantized, &mut work.next] {
+            quantized.reset(rows, widest).map_err(memory)?;
+            quantized.touch(pool);
+        }
+        self.store.warm(pool, pages).map_err(memory)
     }
 
     /// The checkpoint it was made of.
@@ -125,59 +142,19 @@ impl CpuModel {
         self.pool.threads()
     }
 
-    /// Memory of packed weights and of the embedding, bytes.
-    pub fn weight_bytes(&self) -> usize {
-        self.weights.bytes() + self.checkpoint.embedding().bytes().len()
-    }
-
-    /// Copies a page of the cache.
+    /// Pushes rows through all layers; keys and values go to the segments' pages. Rows are in the segments' order. The
+    /// first fault of each.
     ///
     /// # Errors
     /// When the system gives no more memory.
-    pub fn copy_page(&mut self, from: PageId, to: PageId) -> Result<()> {
-        self.store.copy(from, to).map_err(memory)
-    }
-
-    /// Quantized integers and exponents of a tensor's rows, as the products use them.
-    ///
-    /// # Errors
-    /// [`Error::Tensor`] if no matrix product reads this tensor.
-    pub fn quantized_rows(&self, name: &str, mut row: impl FnMut(&[i16], &[i8])) -> Result<()> {
-        let tensor = self.checkpoint.tensor(name)?;
-        let c = &self.config;
-        let (q, kv) = (c.num_attention_heads * c.head_dim, c.num_key_value_heads * c.head_dim);
-        let head = if c.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" };
-        let place = self.weights.layers.iter().enumerate().find_map(|(i, l)| {
-            match name.strip_prefix(&format!("model.layers.{i}."))? {
-                "self_attn.q_proj.weight" => Some((&l.qkv, 0, 0)),
-                "self_attn.k_proj.weight" => Some((&l.qkv, 0, q)),
-                "self_attn.v_proj.weight" => Some((&l.qkv, 0, q + kv)),
-                "self_attn.o_proj.weight" => Some((&l.o, 0, 0)),
-                "mlp.gate_proj.weight" => Some((&l.gate_up, 0, 0)),
-                "mlp.up_proj.weight" => Some((&l.gate_up, 1, 0)),
-                "mlp.down_proj.weight" => Some((&l.down, 0, 0)),
-                _ => None,
-            }
-        });
-        let none = || Error::Tensor { tensor: name.into(), problem: "is not read by a matrix product".into() };
-        let (matrix, part, first) = place.or((name == head).then_some((&self.weights.head, 0, 0))).ok_or_else(none)?;
-        for r in 0..tensor.rows() {
-            let (q, g) = matrix.row(part, first + r);
-            row(&q, &g);
-        }
-        Ok(())
-    }
-
-    /// Pushes rows through all layers; keys and values go to the segments' pages. Rows are in the segments' order.
-    ///
-    /// # Errors
-    /// When the system gives no more memory. Faults are per row, in the result.
-    pub fn forward(&mut self, segments: &[Segment<'_>], mut probe: Option<&mut Probe<'_>>) -> Result<Pass> {
+    pub(super) fn pass(
+        &mut self,
+        segments: &[Segment<'_>],
+        mut probe: Option<&mut Probe<'_>>,
+    ) -> Result<Vec<Option<Fault>>> {
         let hidden = self.config.hidden_size;
-        let rows: Vec<QueryRow<'_>> = segments
-            .iter()
-            .flat_map(|s| (0..s.tokens.len()).map(|i| QueryRow { pages: s.pages, position: s.start + i }))
-            .collect();
+        let mut batch = Batch::new(segments);
+        let rows = batch.rows.clone();
         let tokens: Vec<u32> = segments.iter().flat_map(|s| s.tokens).copied().collect();
         self.rope.grow(rows.iter().map(|r| r.position + 1).max().unwrap_or(0));
         for page in segments.iter().flat_map(|s| s.pages) {
@@ -189,62 +166,108 @@ impl CpuModel {
         for_each_row(&self.pool, 8, x, ld, |row, x| embedding.row_to_f32(tokens[row] as usize, &mut x[..hidden]));
         report(&mut probe, -1, Stage::Embedding, &rows, x, 0..hidden);
 
-        let faults = Faults(Mutex::new(vec![None; rows.len()]));
-        for layer in 0..self.config.num_hidden_layers {
-            self.layer(layer, &rows, &faults, &mut probe)?;
-        }
         let layers = self.config.num_hidden_layers;
-        let mut out = vec![0.0; rows.len() * hidden];
+        for layer in 0..layers {
+            self.project(layer, &batch, &mut probe)?;
+            if layer + 1 == layers && probe.is_none() {
+                self.keep_read(&mut batch)?;
+            }
+            if !batch.rows.is_empty() {
+                self.attend(layer, &batch, &mut probe)?;
+                self.mlp(layer, &batch, &mut probe)?;
+            }
+        }
+        let mut out = std::mem::take(&mut self.hidden);
+        out.clear();
+        out.resize(rows.len() * hidden, 0.0);
         let (isa, eps, norm) = (self.isa, self.config.rms_norm_eps as f32, &self.weights.norm);
-        let x = &*self.work.x.fit(rows.len() * ld).map_err(memory)?;
-        for_each_row(&self.pool, 8, &mut out, hidden, |row, out| {
-            if let Err(kind) = ops::rms_norm(isa, &x[row * ld..][..hidden], norm, eps, out) {
-                faults.note(row, layers, kind);
+        let x = &*self.work.x.fit(batch.rows.len() * ld).map_err(memory)?;
+        let to = Shared::new(&mut out);
+        self.pool.for_each(batch.rows.len(), 8, |range| {
+            for row in range {
+                // SAFETY: each row is dealt out once, and has its own place in `out`.
+                let out = unsafe { std::slice::from_raw_parts_mut(to.at(batch.origin[row] * hidden), hidden) };
+                if let Err(kind) = ops::rms_norm(isa, &x[row * ld..][..hidden], norm, eps, out) {
+                    batch.fault(row, layers, kind);
+                }
             }
         });
         report(&mut probe, layers as i64, Stage::FinalNorm, &rows, &out, 0..hidden);
-        let faults = faults.0.into_inner().expect("no panic while held");
+        let faults = batch.faults.into_inner().expect("no panic while held");
         let fault = |(row, f): (&QueryRow<'_>, Option<(usize, FaultKind)>)| {
             f.map(|(layer, kind)| Fault { kind, layer, position: row.position })
         };
-        let positions = rows.iter().map(|r| r.position).collect();
-        Ok(Pass { hidden: out, faults: rows.iter().zip(faults).map(fault).collect(), positions })
+        self.hidden = out;
+        Ok(rows.iter().zip(faults).map(fault).collect())
     }
 
-    fn layer(
-        &mut self,
-        index: usize,
-        rows: &[QueryRow<'_>],
-        faults: &Faults,
-        probe: &mut Option<&mut Probe<'_>>,
-    ) -> Result<()> {
+    fn shape(&self) -> HeadShape {
+        HeadShape {
+            heads: self.config.num_attention_heads,
+            kv_heads: self.config.num_key_value_heads,
+            head_dim: self.config.head_dim,
+        }
+    }
+
+    /// Queries of a layer into `qkv`, keys and values into the pages.
+    fn project(&mut self, index: usize, batch: &Batch<'_>, probe: &mut Option<&mut Probe<'_>>) -> Result<()> {
+        let shape = self.shape();
         let Self { isa, pool, config, weights, rope, store, work, .. } = self;
         let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
-        let shape = HeadShape {
-            heads: config.num_attention_heads,
-            kv_heads: config.num_key_value_heads,
-            head_dim: config.head_dim,
-        };
-        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, rows.len());
-        let ld = stride(hidden);
-        let fault = |row, kind| faults.note(row, index, kind);
-        let norm = Norm { isa, pool, eps, hidden };
+        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, batch.rows.len());
+        let fault = |row, kind| batch.fault(row, index, kind);
         let watched = probe.is_some();
-        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, &batch.rows, x, part);
 
-        let x = work.x.fit(n * ld).map_err(memory)?;
+        let x = work.x.fit(n * stride(hidden)).map_err(memory)?;
         let normed = work.normed.fit(if watched { n * hidden } else { 0 }).map_err(memory)?;
-        norm.run(x, &w.input_norm, normed, &mut work.quantized, &fault)?;
+        Norm { isa, pool, eps, hidden }.run(x, &w.input_norm, normed, &mut work.quantized, &fault)?;
         report(Stage::AttentionNorm, normed, 0..hidden);
         let width = (shape.heads + 2 * shape.kv_heads) * shape.head_dim;
         let qkv_ld = stride(width);
         let qkv = work.qkv.fit(n * qkv_ld).map_err(memory)?;
         matmul(isa, pool, &w.qkv, &work.quantized, qkv, qkv_ld, Mode::Store);
-        heads(isa, pool, shape, eps, w, rows, rope, index, store, qkv, &fault);
+        heads(isa, pool, shape, eps, w, &batch.rows, rope, index, store, qkv, &fault);
         let (q_end, k_end) = (shape.heads * shape.head_dim, (shape.heads + shape.kv_heads) * shape.head_dim);
         for (stage, part) in [(Stage::Query, 0..q_end), (Stage::Key, q_end..k_end), (Stage::Value, k_end..width)] {
             report(stage, &*qkv, part);
         }
+        Ok(())
+    }
+
+    /// Lets the rows go whose output nobody reads, once the last layer's keys and values are stored.
+    fn keep_read(&mut self, batch: &mut Batch<'_>) -> Result<()> {
+        if batch.read.len() == batch.rows.len() {
+            return Ok(());
+        }
+        let (shape, hidden) = (self.shape(), self.config.hidden_size);
+        let queries = shape.heads * shape.head_dim;
+        let (ld, qkv_ld) = (stride(hidden), stride(queries + 2 * shape.kv_heads * shape.head_dim));
+        let x = self.work.x.fit(batch.rows.len() * ld).map_err(memory)?;
+        let qkv = self.work.qkv.fit(batch.rows.len() * qkv_ld).map_err(memory)?;
+        for (to, &from) in batch.read.iter().enumerate() {
+            x.copy_within(from * ld..from * ld + hidden, to * ld);
+            qkv.copy_within(from * qkv_ld..from * qkv_ld + queries, to * qkv_ld);
+        }
+        batch.rows = batch.read.iter().map(|&row| batch.rows[row]).collect();
+        batch.origin.clone_from(&batch.read);
+        Ok(())
+    }
+
+    /// Attention of the queries in `qkv`, and its projection added to the residual.
+    fn attend(&mut self, index: usize, batch: &Batch<'_>, probe: &mut Option<&mut Probe<'_>>) -> Result<()> {
+        let shape = self.shape();
+        let Self { isa, pool, config, weights, store, work, .. } = self;
+        let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
+        let (hidden, rows, n) = (config.hidden_size, &batch.rows[..], batch.rows.len());
+        let ld = stride(hidden);
+        let fault = |row, kind| batch.fault(row, index, kind);
+        let watched = probe.is_some();
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, rows, x, part);
+
+        let q_end = shape.heads * shape.head_dim;
+        let qkv_ld = stride(q_end + 2 * shape.kv_heads * shape.head_dim);
+        let qkv = work.qkv.fit(n * qkv_ld).map_err(memory)?;
         work.queries.quantize(isa, pool, shape, qkv, qkv_ld, &fault);
         // A row's heads are in several threads' hands: of their faults the least kind, not the first one, is told.
         let attended = Mutex::new(vec![None::<FaultKind>; n]);
@@ -284,11 +307,25 @@ impl CpuModel {
         let attended = attended.filter_map(|(row, kind)| kind.map(|kind| (row, kind)));
         let late = late.into_inner().expect("no panic while held");
         attended.chain(late).for_each(|(row, kind)| fault(row, kind));
+        let x = work.x.fit(n * ld).map_err(memory)?;
         matmul(isa, pool, &w.o, &work.quantized, x, ld, Mode::Add);
         report(Stage::ResidualAttention, x, 0..hidden);
+        Ok(())
+    }
 
+    /// The MLP, added to the residual.
+    fn mlp(&mut self, index: usize, batch: &Batch<'_>, probe: &mut Option<&mut Probe<'_>>) -> Result<()> {
+        let Self { isa, pool, config, weights, work, .. } = self;
+        let (isa, pool, w) = (*isa, &*pool, &weights.layers[index]);
+        let (hidden, eps, n) = (config.hidden_size, config.rms_norm_eps as f32, batch.rows.len());
+        let ld = stride(hidden);
+        let fault = |row, kind| batch.fault(row, index, kind);
+        let watched = probe.is_some();
+        let mut report = |stage, x: &[f32], part| report(probe, index as i64, stage, &batch.rows, x, part);
+
+        let x = work.x.fit(n * ld).map_err(memory)?;
         let normed = work.normed.fit(if watched { n * hidden } else { 0 }).map_err(memory)?;
-        norm.run(x, &w.post_norm, normed, &mut work.quantized, &fault)?;
+        Norm { isa, pool, eps, hidden }.run(x, &w.post_norm, normed, &mut work.quantized, &fault)?;
         report(Stage::MlpNorm, normed, 0..hidden);
         let intermediate = config.intermediate_size;
         if !watched && n >= FUSED_FROM {
@@ -309,48 +346,6 @@ impl CpuModel {
         matmul(isa, pool, &w.down, &work.quantized, x, ld, Mode::Add);
         report(Stage::ResidualMlp, x, 0..hidden);
         Ok(())
-    }
-
-    /// Logits of some hidden states: `f(row, logits)` in parallel over rows; the logits may be changed. No more rows than
-    /// are given exist at once, so callers pass tiles. A row whose hidden state cannot be quantized gets the fault.
-    ///
-    /// # Errors
-    /// When the system gives no more memory.
-    pub fn logits(
-        &mut self,
-        hidden: &[&[f32]],
-        f: impl Fn(usize, std::result::Result<&mut [f32], FaultKind>) + Sync,
-    ) -> Result<()> {
-        let Self { isa, pool, config, weights, work, .. } = self;
-        let (isa, vocab) = (*isa, config.vocab_size);
-        work.quantized.reset(hidden.len(), config.hidden_size).map_err(memory)?;
-        let faults = Mutex::new(vec![None; hidden.len()]);
-        let writer = work.quantized.writer();
-        pool.for_each(hidden.len(), 8, |range| {
-            for row in range {
-                if let Err(kind) = writer.write(isa, Side::Right, row, hidden[row]) {
-                    faults.lock().expect("no panic while held")[row] = Some(kind);
-                }
-            }
-        });
-        let faults = faults.into_inner().expect("no panic while held");
-        let logits = work.logits.fit(hidden.len() * vocab).map_err(memory)?;
-        matmul(isa, pool, &weights.head, &work.quantized, logits, vocab, Mode::Store);
-        for_each_row(pool, 1, logits, vocab, |row, logits| match faults[row] {
-            Some(kind) => f(row, Err(kind)),
-            None => f(row, Ok(logits)),
-        });
-        Ok(())
-    }
-
-    /// Sketch of each hidden state (rows of `hidden_size`).
-    pub fn sketches(&self, hidden: &[f32], r: &[i32]) -> Vec<std::result::Result<u32, FaultKind>> {
-        let width = self.config.hidden_size;
-        let mut out = vec![Ok(0); hidden.len() / width];
-        for_each_row(&self.pool, 8, &mut out, 1, |row, out| {
-            out[0] = ops::sketch(self.isa, &hidden[row * width..(row + 1) * width], r);
-        });
-        out
     }
 }
 

@@ -11,8 +11,16 @@ use std::ptr::NonNull;
 
 use memmap2::MmapMut;
 
+use super::pool::Pool;
+
 /// Alignment of every buffer, bytes.
 pub const ALIGN: usize = 64;
+
+/// Pages of the system at least, bytes.
+const SMALL_PAGE: usize = 4096;
+
+/// Of them a thread takes so many at a time: a huge page.
+const TOUCH_GRAIN: usize = 512;
 
 /// From here on a buffer is a mapping of its own, bytes.
 const MAPPED_FROM: usize = 4 << 20;
@@ -131,6 +139,19 @@ impl<T: Plain> Scratch<T> {
     }
 }
 
+/// Has the system hand out the memory of a buffer now, with all threads: it comes zeroed, a page at a time, when first
+/// written. The values stay.
+pub(crate) fn touch<T: Plain>(pool: &Pool, x: &mut [T]) {
+    let (step, shared) = (SMALL_PAGE / size_of::<T>(), Shared::new(x));
+    pool.for_each(x.len().div_ceil(step), TOUCH_GRAIN, |range| {
+        for at in range {
+            let element = shared.at(at * step);
+            // SAFETY: inside `x`; each is dealt out once. Volatile, or nothing would be written.
+            unsafe { element.write_volatile(element.read()) }
+        }
+    });
+}
+
 /// A pointer that may be handed to other threads; who uses it keeps their writes apart.
 pub(crate) struct Shared<T>(*mut T);
 
@@ -188,6 +209,17 @@ mod tests {
         assert_eq!(scratch.fit(20).unwrap().len(), 20);
         assert!(scratch.fit(usize::MAX).is_err());
         assert_eq!(scratch.fit(20).unwrap(), [0.0; 20]);
+    }
+
+    #[test]
+    fn touching_changes_nothing() {
+        let pool = Pool::new(2);
+        for len in [0usize, 1, 1023, 1025, MAPPED_FROM] {
+            let mut buffer = Buffer::<f32>::zeroed(len).unwrap();
+            buffer.iter_mut().enumerate().for_each(|(i, x)| *x = i as f32);
+            touch(&pool, &mut buffer);
+            assert!(buffer.iter().enumerate().all(|(i, x)| *x == i as f32));
+        }
     }
 
     #[test]

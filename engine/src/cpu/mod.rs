@@ -9,7 +9,7 @@
 //! * [`gemm`] and [`dot`]: products of integers, by `portable`, `avx2` or `avx512` tiles
 //! * [`ops`]: norms, rotary embedding, activation, softmax, log-sums, sketch
 //!
-//! * [`weights`], [`cache`], [`rope`], [`attention`] and [`forward`]: a model made of them
+//! * [`weights`], [`cache`], [`rope`], [`attention`] and [`forward`]: a model made of them, a [`crate::backend::Backend`]
 //!
 //! Not here: a schedule, sampling.
 
@@ -18,6 +18,7 @@ pub mod attention;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod backend;
 pub mod cache;
 pub mod dot;
 pub mod forward;
@@ -37,3 +38,5 @@ pub mod sampling;
 #[cfg(test)]
 mod tests;
 pub mod weights;
+
+pub(crate) use backend::TILE;

@@ -6,7 +6,8 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::isa::{Isa, dispatched};
-use super::memory::{Buffer, Shared};
+use super::memory::{Buffer, Shared, touch};
+use super::pool::Pool;
 use crate::error::FaultKind;
 
 /// Elements of a block.
@@ -215,6 +216,11 @@ impl QuantRows {
         self.written.clear();
         self.written.resize_with(groups, || AtomicBool::new(false));
         Ok(())
+    }
+
+    /// Has the system hand out its memory now.
+    pub(super) fn touch(&mut self, pool: &Pool) {
+        touch(pool, self.q.as_deref_mut().unwrap_or_default());
     }
 
     /// Number of rows.

@@ -51,36 +51,6 @@ impl LogSum {
     }
 }
 
-/// The ids of a sequence, each once, in the order of their first positions.
-#[derive(Debug, Clone, Default)]
-pub struct Context {
-    ids: Vec<u32>,
-    first: Vec<usize>,
-    seen: Vec<u64>,
-    length: usize,
-}
-
-impl Context {
-    /// Appends a token.
-    pub fn push(&mut self, token: u32) {
-        let (word, bit) = (token as usize / 64, 1 << (token % 64));
-        if self.seen.len() <= word {
-            self.seen.resize(word + 1, 0);
-        }
-        if self.seen[word] & bit == 0 {
-            self.seen[word] |= bit;
-            self.ids.push(token);
-            self.first.push(self.length);
-        }
-        self.length += 1;
-    }
-
-    /// The ids at positions below `position`.
-    pub fn before(&self, position: usize) -> &[u32] {
-        &self.ids[..self.first.partition_point(|&first| first < position)]
-    }
-}
-
 enum Choice {
     /// T = 0.
     Greedy(u32),
@@ -277,6 +247,7 @@ fn draw(candidates: impl Iterator<Item = (f32, u32)>, seed: &Seed, position: usi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Context;
     use crate::numerics;
     use proptest::prelude::*;
 
@@ -344,15 +315,5 @@ mod tests {
         let draws: std::collections::HashSet<u32> =
             (0..50).flat_map(|p| [d.draw(&Seed([1; 32]), p), d.draw(&Seed([2; 32]), p)]).collect();
         assert!(draws.len() > 60, "{} different tokens in 100 draws from a flat row", draws.len());
-    }
-
-    #[test]
-    fn the_context_is_what_came_before() {
-        let mut context = Context::default();
-        [5, 9, 5, 700, 9].into_iter().for_each(|t| context.push(t));
-        assert_eq!(context.before(0), &[] as &[u32]);
-        assert_eq!(context.before(2), &[5, 9]);
-        assert_eq!(context.before(3), &[5, 9]);
-        assert_eq!(context.before(5), &[5, 9, 700]);
     }
 }

@@ -59,7 +59,7 @@ proptest! {
             let mut engine = model.engine(EngineOptions { step_rows, ..machine });
             let found = traced(&mut engine, &ids, &r).unwrap();
             let place = difference(&found, &expected);
-            prop_assert!(place.is_none(), "{} with {} threads: {}", engine.isa(), engine.threads(), place.unwrap());
+            prop_assert!(place.is_none(), "{}: {}", engine.device(), place.unwrap());
         }
     }
 }

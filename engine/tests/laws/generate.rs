@@ -3,11 +3,17 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
-use grail_engine::types::{Event, Failure, Group, Rollout, Seed, Stop};
+use grail_engine::backend::{Backend, Segment};
+use grail_engine::cpu::forward::CpuModel;
+use grail_engine::cpu::isa::Isa;
+use grail_engine::cpu::pool::Pool;
+use grail_engine::types::{Event, Failure, GenerateRequest, Group, Rollout, Seed, Stop};
 use grail_engine::{Engine, EngineOptions, Generated};
 use proptest::prelude::*;
 
-use crate::common::{Model, bounded, generate, groups, machines, options, projection, random, request, small};
+use crate::common::{
+    Model, bits, bounded, generate, groups, machines, options, projection, random, request, small, tokens,
+};
 use crate::oracle::{reference, reference_changed, reference_rollout, rollout_difference};
 
 type Results = HashMap<[u8; 32], Rollout>;
@@ -63,14 +69,14 @@ fn every_machine_generates_what_the_reference_does() {
     let groups = groups(model.shape.vocab, &[1, 126, 129, 256], &[5, 3, 2, 1]);
     let (r, slow) = (projection(model.shape.hidden), reference(&model.checkpoint()));
     let eos = [4, 9, 17, 33];
-    let request = grail_engine::types::GenerateRequest { eos_ids: &eos, ..request(&groups, 9, &r) };
+    let request = GenerateRequest { eos_ids: &eos, ..request(&groups, 9, &r) };
     let one = |g: &Group, seed: &Seed| reference_rollout(&slow, &g.prompt, seed, &request).unwrap();
     let pairs = groups.iter().flat_map(|g| g.seeds.iter().map(move |s| (g, s)));
     let expected: Results = pairs.map(|(g, seed)| (seed.0, one(g, seed))).collect();
     for (i, machine) in machines().into_iter().enumerate() {
         let mut engine = model.engine(EngineOptions { max_batch: 1 + 2 * i, step_rows: 100, ..machine });
         let found = by_seed(&groups, generate(&mut engine, &request));
-        assert_same(&found, &expected, &format!("{} with {} threads", engine.isa(), engine.threads()));
+        assert_same(&found, &expected, &engine.device());
     }
     for rollout in expected.values() {
         assert_eq!(rollout.sketches.len(), rollout.tokens.len(), "the last token passes through the model, too");
@@ -83,6 +89,51 @@ fn every_machine_generates_what_the_reference_does() {
     }
     let ends = |stop| expected.values().filter(|r| r.stop == stop).count();
     assert!(ends(Stop::Eos) > 0 && ends(Stop::Length) > 0, "both ends were met");
+}
+
+/// Without a projection and hidden states most of a prompt's last layer is left out.
+#[test]
+fn tokens_and_logprobs_do_not_depend_on_what_else_is_asked_for() {
+    let model = small();
+    let groups = groups(model.shape.vocab, &[1, 130, 7, 128, 20], &[3, 5, 2, 4, 1]);
+    let r = projection(model.shape.hidden);
+    let all = by_seed(&groups, generate(&mut model.engine(options()), &request(&groups, 8, &r)));
+    for step_rows in [1, 33, 512] {
+        let plain = GenerateRequest { projection: &[], keep_hidden: false, ..request(&groups, 8, &r) };
+        let mut engine = model.engine(EngineOptions { step_rows, ..options() });
+        let found = by_seed(&groups, generate(&mut engine, &plain));
+        assert_eq!(found.len(), all.len());
+        for (seed, rollout) in &found {
+            let expected = Rollout { sketches: Vec::new(), hidden: Vec::new(), ..all[seed].clone() };
+            assert_eq!(rollout_difference(rollout, &expected), None, "steps of {step_rows}");
+        }
+    }
+}
+
+#[test]
+fn outputs_that_are_not_read_are_not_made_and_move_nothing() {
+    let model = small();
+    let mut backend = CpuModel::load(model.checkpoint(), Isa::choose(None).unwrap(), Pool::new(2)).unwrap();
+    let (a, b) = (tokens(1, 40, model.shape.vocab), tokens(2, 3, model.shape.vocab));
+    let mut pass = |read: [usize; 2]| {
+        let first = Segment { read: read[0], ..Segment::new(&a, 0, &[0]) };
+        let second = Segment { read: read[1], ..Segment::new(&b, 0, &[1]) };
+        let mut hidden = Vec::new();
+        backend.forward(&[first, second], &[], None).unwrap();
+        backend.hidden(0..43, &mut hidden).unwrap();
+        hidden
+    };
+    let (all, some, none) = (pass([40, 3]), pass([1, 2]), pass([0, 0]));
+    let width = model.shape.hidden;
+    let zero = |row: &[f32]| row.iter().all(|x| x.to_bits() == 0);
+    for (row, (all, some)) in all.chunks_exact(width).zip(some.chunks_exact(width)).enumerate() {
+        assert!(!zero(all), "row {row}");
+        match row {
+            39 | 41 | 42 => assert_eq!(bits(some), bits(all), "row {row}"),
+            _ => assert!(zero(some), "row {row} is not read"),
+        }
+    }
+    assert!(none.chunks_exact(width).all(zero));
 }
 
 /// Pages that the request needs at least: of the largest prompt and one of its rollouts.
@@ -120,7 +171,7 @@ fn a_free_slot_is_refilled_before_the_batch_ends() {
     let eos: Vec<u32> = (0..12).collect();
     for (lengths, sizes) in [(vec![5, 9], vec![6, 6]), (vec![3, 8, 4, 9, 5, 7, 6, 2], vec![1; 8])] {
         let groups = groups(model.shape.vocab, &lengths, &sizes);
-        let request = grail_engine::types::GenerateRequest { eos_ids: &eos, ..request(&groups, 30, &[]) };
+        let request = GenerateRequest { eos_ids: &eos, ..request(&groups, 30, &[]) };
         let mut engine = model.engine(EngineOptions { max_batch: 3, ..options() });
         let (mut started, mut finished, mut refilled, mut steps) = (Vec::new(), Vec::new(), 0, 0);
         let mut watch = bounded(2000, |event| match event {
