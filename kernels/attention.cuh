@@ -64,7 +64,7 @@ __device__ __forceinline__ void multiply(Products &p, const uint4 &lo, const uin
 
 __device__ __forceinline__ float dot(const Products &p, int i) {
     const uint32_t high = (uint32_t)p.high[i], middle = (uint32_t)p.middle[i], low = (uint32_t)p.low[i];
-    return (float)(int)(((high << 8) + middle << 8) + low);
+    return (float)(int)((((high << 8) + middle) << 8) + low);
 }
 
 // 2^e for an integer-valued e <= 0, or 0 when e is below -100.
