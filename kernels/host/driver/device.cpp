@@ -1,30 +1,8 @@
-// Devices and their primary contexts, and the settings of the stand-in, from the environment.
+// Devices and their primary contexts.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "state.h"
-
-namespace driver {
-static const char* setting(const char* name, const char* otherwise) {
-    const char* v = getenv(name);
-    return v && *v ? v : otherwise;
-}
-void configure() {
-    State& s = state();
-    const int count = atoi(setting("STANDIN_DEVICES", "2"));
-    const size_t bytes = strtoull(setting("STANDIN_MEMORY", "2147483648"), nullptr, 0);
-    for (int i = 0; i < count; i++) {
-        s.devices.push_back(std::make_unique<Device>());
-        Device& d = *s.devices.back();
-        d.ordinal = i;
-        d.total_bytes = bytes;
-        d.null_stream.device = &d;
-        d.null_stream.blocking = true;
-    }
-    s.deferred = !strcmp(setting("STANDIN_MODE", "eager"), "deferred");
-}
-}  // namespace driver
 
 using namespace driver;
 
@@ -35,7 +13,10 @@ API CUresult cuInit(unsigned) {
     return state().devices.empty() ? CUDA_ERROR_NO_DEVICE : CUDA_SUCCESS;
 }
 API CUresult cuDriverGetVersion(int* version) {
-    *version = 13000;
+    Locked l;
+    if (!state().initialized) configure();
+    state().initialized = true;
+    *version = state().version;
     return CUDA_SUCCESS;
 }
 API CUresult cuDeviceGetCount(int* count) {

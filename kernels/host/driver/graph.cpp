@@ -8,7 +8,7 @@ API CUresult cuStreamBeginCapture_v2(void* handle, int mode) {
     Device* d;
     if (int e = ready(d)) return e;
     Stream* s = stream_of(handle);
-    if (s == &d->null_stream || s->capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (s == d->null_stream.get() || s->capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     s->capture = std::make_shared<Capture>();
     s->capture->origin = s;
     s->capture->mode = mode;

@@ -1,8 +1,10 @@
 // Device and pinned memory: host memory that is tracked, filled with 0xFF at allocation, fenced by a page that faults,
 // and out of reach once freed.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "state.h"
 
@@ -12,24 +14,51 @@ constexpr bool FENCED = false;  // AddressSanitizer fences by the byte
 #else
 constexpr bool FENCED = true;
 #endif
-constexpr size_t PAGE = 4096, ALIGNMENT = 256;
+constexpr size_t PAGE = 4096, ALIGNMENT = 256, CHUNK = 16 << 20, REMEMBERED = 8192;
 
+static size_t rounded(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+// A file of 0xFF, mapped privately again and again: large allocations are filled without taking memory.
+static int filled_file() {
+    static int file = -1;
+    if (file >= 0) return file;
+    file = memfd_create("standin", MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, CHUNK)) abort();
+    void* p = mmap(nullptr, CHUNK, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (p == MAP_FAILED) abort();
+    memset(p, 0xff, CHUNK);
+    munmap(p, CHUNK);
+    return file;
+}
 static void* map(Allocation& a) {
-    void* p = nullptr;
     if (!FENCED) {
+        void* p = nullptr;
         if (posix_memalign(&p, ALIGNMENT, a.bytes)) return nullptr;
-    } else {
-        const size_t room = (a.bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-        const size_t pages = (room + PAGE - 1) / PAGE * PAGE;
-        a.mapping_bytes = pages + PAGE;
-        void* m = mmap(nullptr, a.mapping_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (m == MAP_FAILED) return nullptr;
-        a.mapping = static_cast<char*>(m);
-        mprotect(a.mapping + pages, PAGE, PROT_NONE);
-        p = a.mapping + pages - room;
+        return memset(p, 0xff, a.bytes);
     }
-    memset(p, 0xff, FENCED ? (a.bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT : a.bytes);
-    return p;
+    // against a page that faults: an access past the end shows
+    const size_t room = rounded(a.bytes, ALIGNMENT), pages = rounded(room, PAGE);
+    a.mapping_bytes = pages + PAGE;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void* m = mmap(nullptr, a.mapping_bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (m == MAP_FAILED) return nullptr;
+    a.mapping = static_cast<char*>(m);
+    if (pages < CHUNK) {
+        memset(a.mapping, 0xff, pages);
+    } else {
+        for (size_t at = 0; at < pages; at += CHUNK) {
+            const size_t n = pages - at < CHUNK ? pages - at : CHUNK;
+            if (mmap(a.mapping + at, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, filled_file(), 0) ==
+                MAP_FAILED)
+                abort();
+        }
+    }
+    mprotect(a.mapping + pages, PAGE, PROT_NONE);
+    return a.mapping + pages - room;
+}
+static std::deque<std::pair<uintptr_t, Allocation>>& freed() {
+    static auto* list = new std::deque<std::pair<uintptr_t, Allocation>>;
+    return *list;
 }
 static void unmap(void* p, const Allocation& a) {
     if (a.registered) return;
@@ -37,8 +66,40 @@ static void unmap(void* p, const Allocation& a) {
         free(p);
         return;
     }
-    // the addresses are not given out again, so that a late access faults; only the memory behind them goes back
+    // the addresses are not given out again for a while, so that a late access faults; the memory goes back at once
     mmap(a.mapping, a.mapping_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    freed().emplace_back(reinterpret_cast<uintptr_t>(p), a);
+    if (freed().size() <= REMEMBERED) return;
+    munmap(freed().front().second.mapping, freed().front().second.mapping_bytes);
+    freed().pop_front();
+}
+static void zero(char* p, size_t bytes) {
+    const uintptr_t first = rounded(reinterpret_cast<uintptr_t>(p), PAGE), last = (reinterpret_cast<uintptr_t>(p) + bytes) / PAGE * PAGE;
+    if (!FENCED || bytes < CHUNK) {
+        memset(p, 0, bytes);
+        return;
+    }
+    memset(p, 0, first - reinterpret_cast<uintptr_t>(p));
+    memset(reinterpret_cast<char*>(last), 0, reinterpret_cast<uintptr_t>(p) + bytes - last);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
+    if (mmap(reinterpret_cast<void*>(first), last - first, PROT_READ | PROT_WRITE, flags, -1, 0) == MAP_FAILED) abort();
+}
+
+// Under the lock: the driver holds it while kernels run.
+static void describe(const void* address, char* text, size_t size) {
+    const uintptr_t p = reinterpret_cast<uintptr_t>(address);
+    for (const auto& [base, a] : freed())
+        if (p >= reinterpret_cast<uintptr_t>(a.mapping) && p < reinterpret_cast<uintptr_t>(a.mapping) + a.mapping_bytes) {
+            snprintf(text, size, ", in the freed allocation %llu of %zu bytes", (unsigned long long)a.serial, a.bytes);
+            return;
+        }
+    auto i = state().memory.upper_bound(p);
+    if (i == state().memory.begin()) return;
+    --i;
+    const uintptr_t end = i->first + i->second.bytes;
+    if (p < end || p - end > (1u << 30)) return;
+    snprintf(text, size, ", %zu bytes past the end of allocation %llu of %zu bytes", (size_t)(p - end),
+             (unsigned long long)i->second.serial, i->second.bytes);
 }
 static int allocate(Device* owner, Device& d, size_t bytes, void** out) {
     if (!bytes) return CUDA_ERROR_INVALID_VALUE;
@@ -46,6 +107,7 @@ static int allocate(Device* owner, Device& d, size_t bytes, void** out) {
         if (int e = injected(d, Fault::allocation, ++d.allocations)) return e;
         if (bytes > d.total_bytes - d.used_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
     }
+    standin::describe_address = describe;
     Allocation a{owner, bytes, ++state().serial, nullptr, 0};
     void* p = map(a);
     if (!p) return CUDA_ERROR_OUT_OF_MEMORY;
@@ -165,6 +227,14 @@ API CUresult cuMemHostUnregister(void* p) {
     if (int e = drain(*d)) return e;
     return release(reinterpret_cast<uintptr_t>(p), false);
 }
+API CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr* out, void* p, unsigned) {
+    Locked l;
+    Device* d;
+    if (int e = ready(d)) return e;
+    if (!is_pinned(p, 1)) return CUDA_ERROR_INVALID_VALUE;
+    *out = reinterpret_cast<CUdeviceptr>(p);
+    return CUDA_SUCCESS;
+}
 API CUresult cuMemGetInfo_v2(size_t* available, size_t* total) {
     Locked l;
     Device* d;
@@ -208,17 +278,15 @@ API CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, 
     if (!bytes) return CUDA_SUCCESS;
     if (!on_device(*d, to, bytes)) return CUDA_ERROR_INVALID_VALUE;
     return submit(stream_of(stream), [=](Device&) {
-        memset(reinterpret_cast<void*>(to), value, bytes);
+        if (value) memset(reinterpret_cast<void*>(to), value, bytes);
+        else zero(reinterpret_cast<char*>(to), bytes);
         return (int)CUDA_SUCCESS;
     });
 }
 // The synchronous forms go through the null stream, which waits for all blocking streams.
 static int through_null_stream(int submitted, Device* d) {
     if (submitted) return submitted;
-    for (auto& s : d->streams)
-        if (s->blocking && !s->capture)
-            if (int e = drain(s.get())) return e;
-    return drain(&d->null_stream);
+    return drain(d->null_stream.get());
 }
 API CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void* from, size_t bytes) {
     Locked l;

@@ -13,13 +13,26 @@ struct Module {
 size_t static_bytes(const standin::Kernel* k) { return (size_t)(k->shared_end - k->shared_begin); }
 size_t shared_limit() { return state().architecture >= 90 ? 232448 : state().architecture == 80 ? 166912 : 101376; }
 
+// A word of the parameters that is an address in another device's memory can only be that.
+int foreign_pointer(Device& d, const standin::Kernel* k, const char* parameters) {
+    for (size_t i = 0; i + 8 <= k->parameter_bytes; i += 8) {
+        CUdeviceptr word;
+        memcpy(&word, parameters + i, 8);
+        const Allocation* a = find(word, 1);
+        if (a && a->device && a->device != &d)
+            return fail(d, standin::ILLEGAL_ADDRESS, std::string(k->name) + ": parameter at byte " + std::to_string(i) +
+                                                         " is memory of device " + std::to_string(a->device->ordinal));
+    }
+    return CUDA_SUCCESS;
+}
 int run_kernel(Device& d, const standin::Kernel* k, const std::shared_ptr<void>& parameters, dim3 grid, dim3 block,
                size_t dynamic_bytes) {
     if (int e = injected(d, Fault::launch, ++d.launches))
         return fail(d, e, std::string(k->name) + ": injected fault of launch " + std::to_string(d.launches));
+    if (int e = foreign_pointer(d, k, static_cast<const char*>(parameters.get()))) return e;
     standin::Launch launch{k->name, k->entry,         parameters.get(), grid,
                            block,   dynamic_bytes, k->shared_begin,  k->shared_end};
-    standin::Outcome o = standin::run(launch, state().kernels);
+    standin::Outcome o = standin::run(launch, d.kernels);
     return o.code ? fail(d, o.code, o.message) : CUDA_SUCCESS;
 }
 }  // namespace
@@ -73,6 +86,12 @@ API CUresult cuFuncGetAttribute(int* value, int attribute, void* function) {
         case 8: *value = (int)f->dynamic_limit; break;
         default: *value = 0;
     }
+    return CUDA_SUCCESS;
+}
+API CUresult cuFuncGetParamInfo(void* function, size_t index, size_t* offset, size_t* bytes) {
+    if (index) return CUDA_ERROR_INVALID_VALUE;
+    *offset = 0;
+    *bytes = static_cast<Function*>(function)->kernel->parameter_bytes;
     return CUDA_SUCCESS;
 }
 API CUresult cuFuncSetCacheConfig(void*, int) { return CUDA_SUCCESS; }

@@ -16,7 +16,7 @@ Device* current() { return thread_device; }
 Stream* stream_of(void* handle) {
     if (reinterpret_cast<uintptr_t>(handle) > 2) return static_cast<Stream*>(handle);
     Device* d = current();
-    return d ? &d->null_stream : nullptr;
+    return d ? d->null_stream.get() : nullptr;
 }
 
 int ready(Device*& device) {

@@ -33,7 +33,7 @@ struct Capture {
     int mode;
     bool invalidated = false;
 };
-struct Stream {
+struct Stream : std::enable_shared_from_this<Stream> {
     Device* device;
     bool blocking;  // waits for the null stream, and the null stream for it
     std::deque<Operation> queue;
@@ -45,7 +45,7 @@ struct Stream {
 struct Event {
     Device* device;
     bool timed;
-    Stream* stream = nullptr;  // of the last record
+    std::shared_ptr<Stream> stream;  // of the last record
     uint64_t position = 0;     // done >= position: it has happened
     std::shared_ptr<Capture> capture;
     std::shared_ptr<double> milliseconds = std::make_shared<double>(0);
@@ -72,9 +72,11 @@ struct Fault {
 };
 struct Device {
     int ordinal;
-    Stream null_stream;
-    std::vector<std::unique_ptr<Stream>> streams;
-    size_t total_bytes, used_bytes = 0;
+    std::shared_ptr<Stream> null_stream = std::make_shared<Stream>();
+    std::vector<std::shared_ptr<Stream>> streams;
+    standin::Settings kernels;
+    bool deferred = false;
+    size_t total_bytes = 0, used_bytes = 0;
     int sticky = 0;  // as on the real thing, a context that has failed stays failed
     std::string message;
     uint64_t launches = 0, copies = 0, allocations = 0;
@@ -86,12 +88,12 @@ struct State {
     std::vector<std::unique_ptr<Device>> devices;
     std::map<uintptr_t, Allocation> memory;  // by base address
     uint64_t serial = 0;
-    standin::Settings kernels;
-    bool deferred = false;
-    int architecture = 80;
+    int architecture = 80, version = 13000;
 };
 State& state();
 void configure();  // from the environment
+// False: no such setting, or no such value. The names are those of lib.rs.
+bool set(Device&, const std::string& name, const std::string& value);
 
 struct Locked {
     std::lock_guard<std::recursive_mutex> guard{state().lock};

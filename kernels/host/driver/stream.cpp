@@ -25,15 +25,23 @@ int run_until(Stream* s, uint64_t position) {
 }
 int drain(Stream* s) { return run_until(s, s->issued); }
 int drain(Device& d) {
-    int e = drain(&d.null_stream);
+    int e = drain(d.null_stream.get());
     for (size_t i = 0; i < d.streams.size(); i++) {
         int r = drain(d.streams[i].get());
         if (r && !e) e = r;
     }
     d.streams.erase(std::remove_if(d.streams.begin(), d.streams.end(),
-                                   [](const std::unique_ptr<Stream>& s) { return s->destroyed && !s->running; }),
+                                   [](const std::shared_ptr<Stream>& s) { return s->destroyed && !s->running; }),
                     d.streams.end());
     return e;
+}
+static void queue(Stream* s, std::function<int(Device&)> run) {
+    s->queue.push_back({std::move(run)});
+    s->issued++;
+}
+static void wait_for(Stream* s, const std::shared_ptr<Stream>& other) {
+    const uint64_t position = other->issued;
+    if (other->done < position) queue(s, [other, position](Device&) { return run_until(other.get(), position); });
 }
 int submit(Stream* s, std::function<int(Device&)> run) {
     if (s->capture) {
@@ -42,10 +50,16 @@ int submit(Stream* s, std::function<int(Device&)> run) {
         s->unjoined = s->capture->origin != s;
         return CUDA_SUCCESS;
     }
-    s->queue.push_back({std::move(run)});
-    s->issued++;
+    // the null stream and the blocking streams wait for one another
+    if (s == s->device->null_stream.get()) {
+        for (auto& other : s->device->streams)
+            if (other->blocking) wait_for(s, other);
+    } else if (s->blocking) {
+        wait_for(s, s->device->null_stream);
+    }
+    queue(s, std::move(run));
     // what fails in a stream is told by the next call, as by the real thing
-    if (!state().deferred) drain(s);
+    if (!s->device->deferred) drain(s);
     return CUDA_SUCCESS;
 }
 static void invalidate(Stream* s) { s->capture->invalidated = true; }
@@ -58,7 +72,7 @@ int ready_outside_capture(Device*& device) {
     };
     for (auto& s : device->streams)
         if (check(s.get())) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    return check(&device->null_stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
+    return check(device->null_stream.get()) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
 static double now_ms() {
     using namespace std::chrono;
@@ -72,7 +86,7 @@ API CUresult cuStreamCreate(void** out, unsigned flags) {
     Locked l;
     Device* d;
     if (int e = ready(d)) return e;
-    d->streams.push_back(std::make_unique<Stream>());
+    d->streams.push_back(std::make_shared<Stream>());
     Stream* s = d->streams.back().get();
     s->device = d;
     s->blocking = !(flags & 1);
@@ -126,7 +140,7 @@ API CUresult cuStreamWaitEvent(void* handle, void* event, unsigned) {
             s->capture = v->capture;
             s->capture->joined.push_back(s);
         }
-        if (s->capture->origin == s && v->stream != s) v->stream->unjoined = false;
+        if (s->capture->origin == s && v->stream.get() != s) v->stream->unjoined = false;
         return CUDA_SUCCESS;  // the order in which a capture is issued is one of those it allows
     }
     if (s->capture) {
@@ -134,9 +148,9 @@ API CUresult cuStreamWaitEvent(void* handle, void* event, unsigned) {
         return CUDA_ERROR_STREAM_CAPTURE_ISOLATION;
     }
     if (!v->stream) return CUDA_SUCCESS;
-    Stream* other = v->stream;
+    auto other = v->stream;
     uint64_t position = v->position;
-    return submit(s, [=](Device&) { return run_until(other, position); });
+    return submit(s, [=](Device&) { return run_until(other.get(), position); });
 }
 API CUresult cuEventCreate(void** out, unsigned flags) {
     Locked l;
@@ -159,7 +173,7 @@ API CUresult cuEventRecord(void* event, void* handle) {
     if (int e = ready(d)) return e;
     Stream* s = stream_of(handle);
     Event* v = static_cast<Event*>(event);
-    v->stream = s;
+    v->stream = s->shared_from_this();
     v->capture = s->capture;
     if (s->capture) return CUDA_SUCCESS;
     v->position = s->issued + 1;
@@ -175,7 +189,7 @@ API CUresult cuEventSynchronize(void* event) {
     if (int e = ready(d)) return e;
     Event* v = static_cast<Event*>(event);
     if (v->capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
-    return v->stream ? run_until(v->stream, v->position) : CUDA_SUCCESS;
+    return v->stream ? run_until(v->stream.get(), v->position) : CUDA_SUCCESS;
 }
 API CUresult cuEventQuery(void* event) {
     Locked l;
@@ -184,7 +198,7 @@ API CUresult cuEventQuery(void* event) {
     Event* v = static_cast<Event*>(event);
     if (v->capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (!v->stream || v->stream->done >= v->position) return CUDA_SUCCESS;
-    int e = run_until(v->stream, v->stream->done + 1);
+    int e = run_until(v->stream.get(), v->stream->done + 1);
     return e ? e : CUDA_ERROR_NOT_READY;
 }
 API CUresult cuEventElapsedTime_v2(float* ms, void* start, void* end) {

@@ -23,6 +23,7 @@ pub enum Build {
 }
 
 impl Build {
+    /// Of its folder.
     pub fn name(self) -> &'static str {
         match self {
             Build::Plain => "plain",
@@ -92,19 +93,26 @@ pub fn units(kernels: &Path) -> std::io::Result<Vec<Unit>> {
     Ok(units)
 }
 
-/// Every header that a unit may include.
-fn headers(kernels: &Path) -> std::io::Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let host = kernels.join("host");
-    let mut headers = BTreeMap::new();
-    for folder in [kernels.to_path_buf(), host.clone(), host.join("shim"), host.join("driver"), host.join("tests")] {
-        for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "h" || e == "cuh") {
-                headers.insert(path.clone(), fs::read(path)?);
-            }
+/// The source and all that it includes from the tree, with their text.
+fn sources(unit: &Unit, kernels: &Path) -> std::io::Result<BTreeMap<PathBuf, String>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![unit.source.clone()];
+    while let Some(path) = open.pop() {
+        if found.contains_key(&path) {
+            continue;
         }
+        let text = fs::read_to_string(&path)?;
+        for line in text.lines() {
+            let Some(name) = line.trim().strip_prefix("#include \"").and_then(|l| l.split('"').next()) else {
+                continue;
+            };
+            let beside = path.parent().unwrap_or(kernels).join(name);
+            // one that does not exist is the compiler's to tell
+            open.extend([beside, kernels.join(name)].into_iter().find_map(|p| p.canonicalize().ok()));
+        }
+        found.insert(path, text);
     }
-    Ok(headers)
+    Ok(found)
 }
 
 /// The C++ compiler: `CXX`, or the first of the usual names that runs.
@@ -159,22 +167,23 @@ fn arguments(build: Build, unit: &Unit, kernels: &Path) -> Vec<String> {
     arguments
 }
 
-fn object(
-    compiler: &str,
-    build: Build,
-    unit: &Unit,
-    kernels: &Path,
-    headers: u64,
-    out: &Path,
-) -> Result<PathBuf, String> {
+fn object(compiler: &str, build: Build, unit: &Unit, kernels: &Path, out: &Path) -> Result<PathBuf, String> {
     let arguments = arguments(build, unit, kernels);
     let mut hasher = DefaultHasher::new();
-    let source = fs::read(&unit.source).map_err(|e| e.to_string())?;
-    (compiler, &arguments, headers, &unit.source, source).hash(&mut hasher);
-    let stem = unit.source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let object = out.join(format!("{stem}-{:016x}.o", hasher.finish()));
+    let sources = sources(unit, kernels).map_err(|e| e.to_string())?;
+    (compiler, &arguments, sources).hash(&mut hasher);
+    let file_name =
+        |path: Option<&Path>| path.and_then(Path::file_stem).unwrap_or_default().to_string_lossy().into_owned();
+    let name = format!("{}-{}", file_name(unit.source.parent()), file_name(Some(&unit.source)));
+    let object = out.join(format!("{name}-{:016x}.o", hasher.finish()));
     if object.exists() {
         return Ok(object);
+    }
+    for old in fs::read_dir(out).map_err(|e| e.to_string())?.flatten() {
+        let is_old = old.file_name().to_string_lossy().rsplit_once('-').is_some_and(|(stem, _)| stem == name);
+        if is_old {
+            fs::remove_file(old.path()).map_err(|e| e.to_string())?;
+        }
     }
     let half_done = object.with_extension("part");
     let mut command = Command::new(compiler);
@@ -194,9 +203,6 @@ pub fn library(compiler: &str, build: Build, kernels: &Path, out: &Path) -> Resu
     let io = |e: std::io::Error| broken(kernels, e.to_string());
     fs::create_dir_all(out).map_err(io)?;
     let units = units(kernels).map_err(io)?;
-    let mut hasher = DefaultHasher::new();
-    headers(kernels).map_err(io)?.hash(&mut hasher);
-    let headers = hasher.finish();
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let jobs = std::env::var("NUM_JOBS").ok().and_then(|n| n.parse().ok()).unwrap_or(2).min(units.len());
@@ -204,7 +210,7 @@ pub fn library(compiler: &str, build: Build, kernels: &Path, out: &Path) -> Resu
         for _ in 0..jobs {
             scope.spawn(|| {
                 while let Some(unit) = units.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let result = object(compiler, build, unit, kernels, headers, out);
+                    let result = object(compiler, build, unit, kernels, out);
                     results.lock().unwrap_or_else(|e| e.into_inner()).push((unit, result));
                 }
             });
