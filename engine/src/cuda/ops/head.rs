@@ -46,12 +46,7 @@ impl Head {
         let blocks = hidden.div_ceil(abi::BLOCK);
         let form = FORMS.iter().find(|f| rows <= f.1 * abi::TILE_TOKENS).unwrap_or(&FORMS[3]);
         let shared_bytes = shared_bytes(form.1, form.2, blocks);
-        Ok(Self {
-            kernel: device.kernel(form.0, shared_bytes)?,
-            blocks,
-            rows: form.1 * abi::TILE_TOKENS,
-            shared_bytes,
-        })
+        Ok(Self { kernel: device.kernel(form.0, shared_bytes)?, blocks, rows: form.1 * abi::TILE_TOKENS, shared_bytes })
     }
 
     /// How many slices keep `multiprocessors` busy with `rows` rows: one block each.
@@ -85,8 +80,11 @@ impl Head {
             blocks: self.blocks,
             groups,
         };
-        let launch =
-            LaunchShape { grid: [groups * shape.slices, 1, 1], block: 32 * abi::HEAD_WARPS, shared_bytes: self.shared_bytes };
+        let launch = LaunchShape {
+            grid: [groups * shape.slices, 1, 1],
+            block: 32 * abi::HEAD_WARPS,
+            shared_bytes: self.shared_bytes,
+        };
         // SAFETY: the buffers are as large as head.cu reads (above) and, being live, initialised; `reading` is borrowed
         // exclusively and sized for its shape, slices <= chunks included.
         unsafe { self.kernel.launch(launch, &params) }

@@ -27,8 +27,7 @@ impl ReadLogits {
         let (shape, stride) = (*reading.shape(), reading.stride());
         let needed = reading.used_rows() * stride as usize;
         refuse_unless(logits.len() >= needed, "logits", || format!("{} numbers, {needed} are needed", logits.len()))?;
-        let params =
-            abi::read_logits_params { reading: reading.params(), x: logits.as_ptr(), stride, reserved: 0 };
+        let params = abi::read_logits_params { reading: reading.params(), x: logits.as_ptr(), stride, reserved: 0 };
         let grid = [shape.slices, shape.rows.div_ceil(abi::HEAD_WARPS), 1];
         let launch = LaunchShape { grid, block: 32 * abi::HEAD_WARPS, shared_bytes: 0 };
         // SAFETY: rows in use lie in `logits` (above); `reading` is borrowed exclusively and sized for its shape.

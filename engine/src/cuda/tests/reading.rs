@@ -38,7 +38,14 @@ pub(super) fn expected(logits: &[f32], ask: &Ask, sampling: &Sampling) -> Answer
 }
 
 /// A reading with the questions asked and the contexts marked: slot = row.
-pub(super) fn prepared(device: &Device, shape: ReadingShape, asks: &[Ask], sampling: &Sampling, logprobs: bool, store: bool) -> Reading {
+pub(super) fn prepared(
+    device: &Device,
+    shape: ReadingShape,
+    asks: &[Ask],
+    sampling: &Sampling,
+    logprobs: bool,
+    store: bool,
+) -> Reading {
     let mut reading = Reading::new(device, shape).unwrap();
     let context = Context::new(device).unwrap();
     reading.set_sampling(sampling, logprobs, store).unwrap();
@@ -65,7 +72,14 @@ pub(super) fn prepared(device: &Device, shape: ReadingShape, asks: &[Ask], sampl
 }
 
 /// Answers from given logits.
-fn read(device: &Device, rows: &[Vec<f32>], asks: &[Ask], sampling: &Sampling, logprobs: bool, slices: u32) -> Vec<Answer> {
+fn read(
+    device: &Device,
+    rows: &[Vec<f32>],
+    asks: &[Ask],
+    sampling: &Sampling,
+    logprobs: bool,
+    slices: u32,
+) -> Vec<Answer> {
     let vocabulary = rows[0].len();
     let shape = ReadingShape {
         vocabulary: vocabulary as u32,
@@ -107,7 +121,9 @@ fn agree(device: &Device, rows: &[Vec<f32>], asks: &[Ask], sampling: &Sampling, 
                 (false, Err(_)) => true,
             };
             if !same {
-                return Err(format!("{sampling:?}, log-probabilities {logprobs}, {ask:?}: {wanted:?}, found {found:?}"));
+                return Err(format!(
+                    "{sampling:?}, log-probabilities {logprobs}, {ask:?}: {wanted:?}, found {found:?}"
+                ));
             }
         }
     }
@@ -211,7 +227,9 @@ fn vocabularies_of_every_kind_of_last_chunk_agree() {
         let rows = [noise(vocabulary, 1, 30.0), noise(vocabulary, 2, 6.0)];
         let asks = two_asks(&rows);
         let most = vocabulary.div_ceil(128) as u32;
-        for (top_k, top_p) in [(0, 1.0), (0, 0.9), (1, 1.0), (50, 0.95), (127, 0.5), (128, 1.0), (129, 0.99), (6000, 1.0)] {
+        for (top_k, top_p) in
+            [(0, 1.0), (0, 0.9), (1, 1.0), (50, 0.95), (127, 0.5), (128, 1.0), (129, 0.99), (6000, 1.0)]
+        {
             for temperature in [0.0, 0.7] {
                 let sampling = Sampling { temperature, top_k, top_p, repetition_penalty: 1.1 };
                 for slices in [1, most.min(3), most] {
@@ -239,7 +257,8 @@ fn batches_of_any_size_agree() {
 #[test]
 fn ascending_logits_displace_every_list() {
     let Some(device) = device() else { return };
-    let rows = [(0..3000).map(|i| i as f32 * 0.001).collect::<Vec<f32>>(), (0..3000).map(|i| (i / 700) as f32).collect()];
+    let rows =
+        [(0..3000).map(|i| i as f32 * 0.001).collect::<Vec<f32>>(), (0..3000).map(|i| (i / 700) as f32).collect()];
     let asks = two_asks(&rows);
     for top_k in [1, 50, 100, 128] {
         let sampling = Sampling { temperature: 0.7, top_k, top_p: 1.0, repetition_penalty: 1.0 };
