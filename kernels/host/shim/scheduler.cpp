@@ -30,7 +30,7 @@ namespace {
 constexpr unsigned MAX_THREADS = 1024, MAX_WARPS = 32, BARRIERS = 16, MASKS = 8;
 constexpr size_t MAX_DYNAMIC = 227 * 1024;
 constexpr unsigned MAX_SPINS = 1u << 16;
-#if defined(STANDIN_ASAN) || defined(STANDIN_TSAN)
+#if defined(STANDIN_ASAN)
 constexpr size_t STACK = 256 << 10;
 #else
 constexpr size_t STACK = 64 << 10;
@@ -68,9 +68,10 @@ struct Barrier {
 };
 // Addresses that stand for an order between threads, fresh for every block.
 struct RaceTags {
-    char barrier[BARRIERS];
+    // two each, by turns: who leaves late must not be ordered after who already waits in the next one
+    char barrier[BARRIERS][2];
     struct {
-        char all, some[MASKS];
+        char all[2], some[MASKS][2];
     } warp[MAX_WARPS];
 };
 struct Block {
@@ -225,14 +226,14 @@ unsigned barrier(unsigned id, unsigned count, int line, bool predicate, bool wai
     bar.expected = count;
     const unsigned parity = bar.generation & 1;
     bar.predicates[parity] += predicate;
-    race_release(&b->tags->barrier[id]);
+    race_release(&b->tags->barrier[id][parity]);
     if (++bar.arrived == (count ? count : b->live)) {
         open_barrier(bar);
     } else if (wait) {
         bar.waiting[f->warp] |= 1u << f->lane;
         wait_in(id ? "bar.sync" : "__syncthreads", line);
     }
-    if (wait) race_acquire(&b->tags->barrier[id]);
+    if (wait) race_acquire(&b->tags->barrier[id][parity]);
     return bar.predicates[parity];
 }
 
@@ -253,7 +254,7 @@ static Meeting& meeting_of(Warp& w, unsigned mask) {
 
 static char* tag_of(const Warp& w, const Meeting& m) {
     auto& tags = b->tags->warp[&w - b->warps];
-    return &m == &w.all ? &tags.all : &tags.some[&m - w.some];
+    return (&m == &w.all ? tags.all : tags.some[&m - w.some]) + (m.generation & 1);
 }
 
 STANDIN_RAW const Table& collective(unsigned mask, Kind kind, int line, const uint32_t* words, unsigned count) {

@@ -34,11 +34,24 @@ pub fn gpu_with(before: impl FnOnce(usize)) -> Option<Gpu> {
     }
     reset();
     before(0);
+    let (context, stream) = open();
+    Some(Gpu { context, stream, _guard: guard })
+}
+
+fn open() -> (Arc<CudaContext>, Arc<CudaStream>) {
     let context = CudaContext::new(0).expect("a context");
     // SAFETY: the tests order their streams themselves.
     unsafe { context.disable_event_tracking() };
     let stream = context.new_stream().expect("a stream");
-    Some(Gpu { context, stream, _guard: guard })
+    (context, stream)
+}
+
+impl Gpu {
+    /// The device in its first state, after a failure: cudarc's context remembers one as the device does.
+    pub fn renew(&mut self) {
+        reset();
+        (self.context, self.stream) = open();
+    }
 }
 
 pub fn reset() {
