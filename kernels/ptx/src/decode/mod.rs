@@ -27,7 +27,9 @@ pub(crate) struct Kernel {
     pub columns: usize,
     pub constants: Vec<(R, u64)>,
     pub specials: Vec<(R, Special)>,
-    pub shared_bytes: u64,
+    /// Static variables: start and bytes of each, then where dynamic shared memory starts.
+    pub shared: Vec<(u64, u64)>,
+    pub dynamic_start: u64,
     pub local_bytes: u64,
     pub param_bytes: u64,
     pub max_threads: Option<u32>,
@@ -56,7 +58,7 @@ pub(crate) struct Decoder<'a> {
     /// Functions being put in place, outermost first.
     stack: Vec<String>,
     shared: HashMap<(String, String), u64>,
-    shared_bytes: u64,
+    variables: Vec<(u64, u64)>,
     dynamic_align: u64,
     local_bytes: u64,
     location: Location,
@@ -64,6 +66,9 @@ pub(crate) struct Decoder<'a> {
     carry: R,
     sink: R,
 }
+
+/// One pass through shared memory's banks.
+const GAP: u64 = 128;
 
 const RETURN: &str = "\0return";
 
@@ -79,7 +84,7 @@ pub(crate) fn decode(source: &Source, symbols: &Symbols, entry: &Function) -> Re
         frame: 0,
         stack: vec![entry.name.clone()],
         shared: HashMap::new(),
-        shared_bytes: 0,
+        variables: Vec::new(),
         dynamic_align: 16,
         local_bytes: 0,
         location: Location::default(),
@@ -102,17 +107,18 @@ pub(crate) fn decode(source: &Source, symbols: &Symbols, entry: &Function) -> Re
 
 impl Decoder<'_> {
     fn finish(self, entry: &Function, param_bytes: u64) -> Kernel {
-        let shared_bytes = self.shared_bytes.next_multiple_of(self.dynamic_align);
+        let dynamic_start = self.next_shared(self.dynamic_align);
         let constants = self.constants.iter().map(|(constant, r)| match constant {
             Constant::Value(value) => (*r, *value),
-            Constant::Dynamic(offset) => (*r, shared_bytes.wrapping_add(*offset)),
+            Constant::Dynamic(offset) => (*r, dynamic_start.wrapping_add(*offset)),
         });
         Kernel {
             name: entry.name.clone(),
             columns: self.widths.len(),
             constants: constants.collect(),
             specials: self.specials.iter().map(|(special, r)| (*r, *special)).collect(),
-            shared_bytes,
+            shared: self.variables,
+            dynamic_start,
             local_bytes: self.local_bytes,
             param_bytes,
             max_threads: entry.max_threads,
@@ -179,9 +185,15 @@ impl Decoder<'_> {
     }
 
     fn allocate_shared(&mut self, variable: &Variable) -> u64 {
-        let offset = self.shared_bytes.next_multiple_of(variable.align.max(1));
-        self.shared_bytes = offset + variable.bytes;
+        let offset = self.next_shared(variable.align);
+        self.variables.push((offset, variable.bytes));
         offset
+    }
+
+    /// Behind a gap: whoever leaves a variable is found out. All start at the first bank.
+    fn next_shared(&self, align: u64) -> u64 {
+        let end = self.variables.last().map_or(0, |(start, bytes)| start + bytes + GAP);
+        end.next_multiple_of(align.max(GAP))
     }
 
     fn local_variable(&mut self, variable: &Variable) {

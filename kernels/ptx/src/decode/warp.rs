@@ -215,6 +215,7 @@ impl Decoder<'_> {
                 }
                 Ok(Op::BranchTable { index, targets: vec![u32::MAX; labels.len()].into() })
             }
+            ("ret", []) if self.in_entry() => Ok(Op::Exit),
             ("ret", []) => {
                 self.jump_to_return();
                 Ok(Op::Branch { target: u32::MAX })

@@ -257,13 +257,10 @@ impl Machine<'_> {
 
     pub fn shared_at(&self, lane: usize, address: u64, bytes: u64) -> Outcome<usize> {
         let size = self.shared.data.len() as u64;
-        if address >= size || address + bytes > size {
-            return Err(Trouble::at(
-                Check::Bounds,
-                lane,
-                address,
-                format!("{bytes} bytes at {address} of {size} of shared memory"),
-            ));
+        let inside = address < size && address + bytes <= size;
+        if !inside || !self.shared.mapped[address as usize..(address + bytes) as usize].iter().all(|mapped| *mapped) {
+            let detail = format!("{bytes} bytes at {address} of shared memory, in no variable");
+            return Err(Trouble::at(Check::Bounds, lane, address, detail));
         }
         if !address.is_multiple_of(bytes) {
             return Err(Trouble::at(

@@ -60,6 +60,9 @@ impl Default for Options {
 pub(crate) struct Shared {
     pub data: Vec<u8>,
     pub written: Vec<bool>,
+    /// In a variable or in dynamic memory, not in a gap.
+    pub mapped: Vec<bool>,
+    pub static_bytes: u64,
     /// Thread + 1 whose cp.async is on its way to the byte.
     pub in_flight: Vec<u16>,
     pub flying: usize,
@@ -133,10 +136,17 @@ impl<'a> Machine<'a> {
         dynamic_shared: u32,
     ) -> Self {
         let warps = threads.div_ceil(LANES);
-        let bytes = kernel.shared_bytes as usize + dynamic_shared as usize;
+        let bytes = kernel.dynamic_start as usize + dynamic_shared as usize;
+        let mut mapped = vec![false; bytes];
+        mapped[kernel.dynamic_start as usize..].fill(true);
+        for (start, bytes) in &kernel.shared {
+            mapped[*start as usize..(start + bytes) as usize].fill(true);
+        }
         let shared = Shared {
             data: vec![0xff; bytes],
             written: vec![false; bytes],
+            mapped,
+            static_bytes: kernel.shared.iter().map(|(_, bytes)| bytes).sum(),
             in_flight: vec![0; bytes],
             flying: 0,
             shadow: SharedShadow::new(bytes, warps),
@@ -307,7 +317,7 @@ impl<'a> Machine<'a> {
             kernel: self.kernel.name.clone(),
             blocks,
             threads_per_block: self.threads as u32,
-            shared_bytes: self.shared.data.len() as u64,
+            shared_bytes: self.shared.static_bytes + self.shared.data.len() as u64 - self.kernel.dynamic_start,
             traffic: traffic.collect(),
             lines: lines.collect(),
         }
