@@ -7,22 +7,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct Context {
     id: u64,
+    tokens: Vec<u32>,
     ids: Vec<u32>,
     first: Vec<usize>,
     seen: Vec<u64>,
-    length: usize,
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { id: next_id(), ids: Vec::new(), first: Vec::new(), seen: Vec::new(), length: 0 }
+        let (tokens, ids, first, seen) = Default::default();
+        Self { id: next_id(), tokens, ids, first, seen }
     }
 }
 
 impl Clone for Context {
     fn clone(&self) -> Self {
-        let (ids, first, seen) = (self.ids.clone(), self.first.clone(), self.seen.clone());
-        Self { id: next_id(), ids, first, seen, length: self.length }
+        let (tokens, ids) = (self.tokens.clone(), self.ids.clone());
+        Self { id: next_id(), tokens, ids, first: self.first.clone(), seen: self.seen.clone() }
     }
 }
 
@@ -41,9 +42,9 @@ impl Context {
         if self.seen[word] & bit == 0 {
             self.seen[word] |= bit;
             self.ids.push(token);
-            self.first.push(self.length);
+            self.first.push(self.tokens.len());
         }
-        self.length += 1;
+        self.tokens.push(token);
     }
 
     /// The ids at positions below `position`.
@@ -56,9 +57,9 @@ impl Context {
         self.id
     }
 
-    /// Every id, with its first position.
-    pub fn firsts(&self) -> impl ExactSizeIterator<Item = (u32, usize)> {
-        self.ids.iter().copied().zip(self.first.iter().copied())
+    /// The whole sequence so far.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
         assert_eq!(context.before(2), &[5, 9]);
         assert_eq!(context.before(3), &[5, 9]);
         assert_eq!(context.before(5), &[5, 9, 700]);
-        assert!(context.firsts().eq([(5, 0), (9, 1), (700, 3)]));
+        assert_eq!(context.tokens(), &[5, 9, 5, 700, 9]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cpu::forward::CpuModel;
 use crate::cpu::isa::{self, Isa};
 use crate::cpu::pool::Pool;
 use crate::cpu::weights::Weights;
+use crate::device::{Chosen, DeviceChoice};
 use crate::kv::{CacheTable, PageBook, pages_for};
 use crate::types::Sampling;
 use crate::{Error, Result};
@@ -25,12 +26,14 @@ const WARM_POSITIONS: usize = 1024;
 /// How an engine uses its machine. None of this can change a result.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
+    /// The CPU or GPUs.
+    pub device: DeviceChoice,
     /// Threads; `None` takes every core.
     pub threads: Option<usize>,
     /// `portable`, `avx2` or `avx512`; `None` reads `GRAIL_CPU`, and without it takes the machine's best.
     pub cpu: Option<String>,
     /// Bytes for weights, embedding, activations and pages together; `None` takes four fifths of the memory that is
-    /// free at load (where the system does not tell: 8 GiB).
+    /// free at load (where the system does not tell: 8 GiB), of a GPU's nine tenths.
     pub memory_bytes: Option<u64>,
     /// Sequences worked on at once, at least 1.
     pub max_batch: usize,
@@ -41,7 +44,7 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { threads: None, cpu: None, memory_bytes: None, max_batch: 64, step_rows: 512 }
+        Self { device: DeviceChoice::Cpu, threads: None, cpu: None, memory_bytes: None, max_batch: 64, step_rows: 512 }
     }
 }
 
@@ -51,9 +54,39 @@ pub struct Engine {
     cpu: (Isa, usize),
     pub(crate) book: PageBook,
     pub(crate) options: EngineOptions,
-    budget_bytes: u64,
-    page_bytes: u64,
-    fixed_bytes: u64,
+    why: Option<String>,
+    memory: Memory,
+}
+
+/// A device's memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// What may be used.
+    pub budget_bytes: u64,
+    /// Everything but pages.
+    pub fixed_bytes: u64,
+    /// Of one page.
+    pub page_bytes: u64,
+}
+
+impl Memory {
+    /// A book of the pages that the budget buys.
+    fn book(&self) -> Result<PageBook> {
+        let pages = self.budget_bytes.saturating_sub(self.fixed_bytes) / self.page_bytes;
+        if pages == 0 {
+            let purpose = "weights, activations and one page of positions";
+            return Err(self.refuse(1, purpose));
+        }
+        Ok(PageBook::new(usize::try_from(pages).unwrap_or(usize::MAX).min(u32::MAX as usize)))
+    }
+
+    fn refuse(&self, pages: usize, purpose: &str) -> Error {
+        Error::Memory {
+            budget_bytes: self.budget_bytes,
+            needed_bytes: self.fixed_bytes.saturating_add(self.page_bytes.saturating_mul(pages as u64)),
+            purpose: purpose.into(),
+        }
+    }
 }
 
 impl Engine {
@@ -77,18 +110,30 @@ impl Engine {
         }
         let from_environment = || std::env::var(isa::ENV).ok().filter(|v| !v.is_empty());
         let isa = Isa::choose(options.cpu.clone().or_else(from_environment).as_deref())?;
-        let budget_bytes = options.memory_bytes.unwrap_or_else(free_memory);
+        match options.device.resolve()? {
+            Chosen::Cpu { why } => Self::load_cpu(checkpoint, options, (isa, threads), why),
+            #[cfg(feature = "cuda")]
+            Chosen::Cuda(ordinals) => Self::load_cuda(checkpoint, options, (isa, threads), &ordinals),
+            #[cfg(not(feature = "cuda"))]
+            Chosen::Cuda(_) => unreachable!("no GPU resolves without the CUDA backend"),
+        }
+    }
+
+    fn load_cpu(
+        checkpoint: Checkpoint,
+        options: EngineOptions,
+        cpu: (Isa, usize),
+        why: Option<String>,
+    ) -> Result<Self> {
         let config = checkpoint.config();
         let weight_bytes = Weights::bytes_for(config).saturating_add(checkpoint.embedding().bytes().len() as u64);
-        let page_bytes = PageLayout::new(config).page_bytes() as u64;
-        let fixed_bytes = weight_bytes.saturating_add(workspace_bytes(config, &options));
-        let pages = budget_bytes.saturating_sub(fixed_bytes) / page_bytes;
-        if pages == 0 {
-            let needed_bytes = fixed_bytes.saturating_add(page_bytes);
-            let purpose = "weights, activations and one page of positions".into();
-            return Err(Error::Memory { budget_bytes, needed_bytes, purpose });
-        }
-        let book = PageBook::new(usize::try_from(pages).unwrap_or(usize::MAX).min(u32::MAX as usize));
+        let memory = Memory {
+            budget_bytes: options.memory_bytes.unwrap_or_else(free_memory),
+            fixed_bytes: weight_bytes.saturating_add(workspace_bytes(config, &options)),
+            page_bytes: PageLayout::new(config).page_bytes() as u64,
+        };
+        let book = memory.book()?;
+        let (isa, threads) = cpu;
         let pool = Pool::start(threads).map_err(|source| {
             let what = format!("{threads} threads");
             Error::Unsupported { what, problem: source.to_string() }
@@ -96,7 +141,25 @@ impl Engine {
         let mut model = CpuModel::load(checkpoint, isa, pool)?;
         let rows = options.step_rows.max(options.max_batch).min(WARM_ROWS);
         model.warm(rows, book.limit().min(pages_for(WARM_POSITIONS)))?;
-        Ok(Self { model: Box::new(model), cpu: (isa, threads), book, options, budget_bytes, page_bytes, fixed_bytes })
+        Ok(Self { model: Box::new(model), cpu, why, book, options, memory })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn load_cuda(
+        checkpoint: Checkpoint,
+        options: EngineOptions,
+        cpu: (Isa, usize),
+        ordinals: &[usize],
+    ) -> Result<Self> {
+        let [ordinal] = ordinals else {
+            let problem = "several at once are not supported yet".into();
+            return Err(Error::Unsupported { what: options.device.to_string(), problem });
+        };
+        let device = crate::cuda::Device::open(*ordinal)?;
+        let memory = crate::cuda::CudaModel::memory(&device, &checkpoint, &options)?;
+        let book = memory.book()?;
+        let model = crate::cuda::CudaModel::load(device, checkpoint, &options, book.limit())?;
+        Ok(Self { model: Box::new(model), cpu, why: None, book, options, memory })
     }
 
     /// [`Engine::load`] of a folder in Hugging Face layout.
@@ -120,6 +183,11 @@ impl Engine {
     /// The device, for people: the instruction set and threads of a CPU.
     pub fn device(&self) -> String {
         self.model.device()
+    }
+
+    /// Why `auto` took the CPU, if it did.
+    pub fn no_gpu(&self) -> Option<&str> {
+        self.why.as_deref()
     }
 
     /// The CPU's instruction set and threads in use.
@@ -166,11 +234,7 @@ impl Engine {
         if pages <= self.book.limit() {
             return Ok(());
         }
-        Err(Error::Memory {
-            budget_bytes: self.budget_bytes,
-            needed_bytes: self.fixed_bytes.saturating_add(self.page_bytes.saturating_mul(pages as u64)),
-            purpose: purpose.into(),
-        })
+        Err(self.memory.refuse(pages, purpose))
     }
 
     pub(crate) fn check_sampling(&self, sampling: &Sampling, projection: &[i32]) -> Result<()> {

@@ -11,6 +11,7 @@ pub mod context;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod device;
 mod engine;
 mod error;
 mod generate;
@@ -23,6 +24,7 @@ pub mod tokenizer;
 mod trace;
 pub mod types;
 
+pub use device::{Chosen, DeviceChoice};
 pub use engine::{Engine, EngineOptions};
 pub use error::{Error, Fault, FaultKind, Result};
 pub use generate::Generated;

@@ -37,4 +37,16 @@ impl RopeTable {
         let range = position * self.inverse.len()..(position + 1) * self.inverse.len();
         (&self.cos[range.clone()], &self.sin[range])
     }
+
+    /// Positions there are rows for.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn positions(&self) -> usize {
+        self.cos.len() / self.inverse.len()
+    }
+
+    /// All of cos and of sin.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn tables(&self) -> (&[f32], &[f32]) {
+        (&self.cos, &self.sin)
+    }
 }

@@ -10,14 +10,20 @@
 pub mod abi;
 mod buffer;
 mod context;
+mod graph;
 mod image;
 mod launch;
+mod model;
 mod nvrtc;
 pub mod ops;
+mod pinned;
 #[cfg(test)]
 mod tests;
 
 pub use buffer::{DeviceBuffer, Element};
-pub use context::{Device, DeviceInfo, probe};
+pub use context::{Device, DeviceInfo, probe, usable};
+pub use graph::Graph;
 pub use image::embedded;
+pub use model::CudaModel;
 pub use launch::{Kernel, LaunchShape, Params};
+pub use pinned::PinnedBuffer;

@@ -1,0 +1,334 @@
+//! The forward pass: rows of any mixture of sequences through all layers, in one batch of launches.
+
+use super::batch::Batch;
+use super::plan::stride;
+use super::{CudaModel, fault_kind, weights};
+use crate::backend::{Pass, Segment};
+use crate::cuda::ops::attend_chunks::ChunkItems;
+use crate::cuda::ops::attend_prefill::PrefillOut;
+use crate::cuda::ops::combine_chunks::AttentionOut;
+use crate::cuda::ops::embed::Embedding;
+use crate::cuda::ops::final_norm::{FinalInput, FinalOut};
+use crate::cuda::ops::gemv::MAX_ROWS;
+use crate::cuda::ops::operands::{Epilogue, Faults, PackedWeights, Product, QuantizedRows, RowCount, Rows};
+use crate::cuda::ops::pages::StepRows;
+use crate::cuda::ops::rotate_store::{Qkv, Rotation};
+use crate::cuda::{DeviceBuffer, abi};
+use crate::types::{Probe, Stage};
+use crate::{Error, Fault, Result};
+
+/// Who looks at the stages, and at what rows.
+struct Watch<'a, 'p> {
+    probe: Option<&'a mut Probe<'p>>,
+    positions: Vec<u32>,
+}
+
+impl Watch<'_, '_> {
+    fn watched(&self) -> bool {
+        self.probe.is_some()
+    }
+
+    /// Shows columns `part` of each row.
+    fn show(
+        &mut self,
+        layer: i64,
+        stage: Stage,
+        x: &DeviceBuffer<f32>,
+        stride: u32,
+        part: std::ops::Range<usize>,
+    ) -> Result<()> {
+        let Some(probe) = &mut self.probe else { return Ok(()) };
+        let values = x.read(0, self.positions.len() * stride as usize)?;
+        for (row, position) in values.chunks_exact(stride as usize).zip(&self.positions) {
+            probe(layer, stage, *position as usize, &row[part.clone()]);
+        }
+        Ok(())
+    }
+}
+
+impl CudaModel {
+    pub(super) fn pass(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        probe: Option<&mut Probe<'_>>,
+    ) -> Result<Pass> {
+        let batch = Batch::new(segments, &self.shape, self.plan.chunks as usize);
+        let total: usize = segments.iter().map(|s| s.tokens.len()).sum();
+        self.kept = vec![None; total];
+        if batch.rows() == 0 {
+            return Ok(Pass { sketches: Vec::new(), faults: Vec::new() });
+        }
+        self.upload(&batch, projection)?;
+        let mut watch = Watch { probe, positions: batch.position.clone() };
+        let hidden = self.config().hidden_size;
+        self.embed(&batch)?;
+        watch.show(-1, Stage::Embedding, &self.work.x, stride(hidden), 0..hidden)?;
+        let layers = self.config().num_hidden_layers;
+        let some_read = batch.read.iter().any(|r| *r);
+        for layer in 0..layers {
+            self.project(layer, &batch, &mut watch)?;
+            if layer + 1 < layers || some_read || watch.watched() {
+                self.attend(layer, &batch, &mut watch)?;
+                self.mlp(layer, &batch, &mut watch)?;
+            }
+        }
+        self.finish(&batch, projection, &mut watch)
+    }
+
+    /// Everything that changes from pass to pass.
+    fn upload(&mut self, batch: &Batch, projection: &[i32]) -> Result<()> {
+        let (rows, sequences) = (batch.rows(), batch.pages.len());
+        if rows > self.limits.rows as usize || sequences > self.limits.sequences as usize {
+            let problem =
+                format!("{rows} rows of {sequences} sequences in a pass, there is room for {:?}", self.limits);
+            return Err(Error::Request { field: "step_rows".into(), problem });
+        }
+        let last = batch.position.iter().copied().max().unwrap_or(0) as usize;
+        let (device, config) = (&self.device, self.checkpoint.config());
+        self.rope.grow(device, last + 1, config)?;
+        let work = &mut self.work;
+        if batch.most_pages() > work.step.max_pages() as usize {
+            let pages = batch.most_pages().next_power_of_two() as u32;
+            work.step = StepRows::new(device, self.limits.rows, self.limits.sequences, pages)?;
+        }
+        let step = &mut work.step;
+        step.token.write(0, &batch.token)?;
+        step.position.write(0, &batch.position)?;
+        step.sequence.write(0, &batch.sequence)?;
+        step.page_table.write(0, &batch.page_table(step.max_pages() as usize))?;
+        step.count.write(0, &[rows as u32])?;
+        // As many items and tiles as there are: their launches have so many blocks.
+        work.items = ChunkItems::new(device, batch.plan.reads())?;
+        work.items.set(&batch.plan)?;
+        work.tiles = DeviceBuffer::from_slice(device, &batch.tiles)?;
+        work.fault.write(0, &vec![abi::NO_FAULT; rows])?;
+        if !projection.is_empty() {
+            work.projection.write(0, projection)?;
+        }
+        Ok(())
+    }
+
+    fn embed(&mut self, batch: &Batch) -> Result<()> {
+        let (c, work) = (self.checkpoint.config(), &mut self.work);
+        let embedding = Embedding {
+            bytes: &self.weights.embedding,
+            element: self.weights.element.code(),
+            vocab: c.vocab_size as u32,
+            hidden: c.hidden_size as u32,
+        };
+        let (rows, ld) = (batch.rows() as u32, stride(c.hidden_size));
+        // SAFETY: the engine checked every token against the vocabulary.
+        unsafe { self.kernels.embed.run(&embedding, &work.step, &mut work.x, ld, rows, false) }
+    }
+
+    fn product(
+        &self,
+        weights: &PackedWeights,
+        x: &QuantizedRows,
+        y: &mut DeviceBuffer<f32>,
+        width: usize,
+        rows: u32,
+        epilogue: Epilogue,
+    ) -> Result<()> {
+        let mut product = Product { weights, x, y, stride: stride(width), count: RowCount::exactly(rows), epilogue };
+        match rows {
+            ..=MAX_ROWS => self.kernels.gemv.run(&mut product),
+            _ => self.kernels.gemm.run(&mut product),
+        }
+    }
+
+    /// RMSNorm of the residual stream into `hidden_rows`.
+    fn norm(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>, stage: Stage) -> Result<()> {
+        let c = self.checkpoint.config();
+        let (hidden, rows) = (c.hidden_size, batch.rows() as u32);
+        let w = &self.weights.layers[layer];
+        let (weight, word) = match stage {
+            Stage::AttentionNorm => (&w.input_norm, abi::STAGE_INPUT_NORM),
+            _ => (&w.post_norm, abi::STAGE_POST_NORM),
+        };
+        let work = &mut self.work;
+        let mut copy = match watch.watched() {
+            true => Some(DeviceBuffer::zeroed(&self.device, rows as usize * hidden)?),
+            false => None,
+        };
+        let x = Rows { x: &work.x, stride: stride(hidden), count: RowCount::exactly(rows) };
+        let mut faults = Faults { words: &mut work.fault, layer: layer as u32, stage: word };
+        let eps = c.rms_norm_eps as f32;
+        self.kernels.norm.run(&x, weight, eps, &mut work.hidden_rows, copy.as_mut(), &mut faults)?;
+        copy.map_or(Ok(()), |copy| watch.show(layer as i64, stage, &copy, hidden as u32, 0..hidden))
+    }
+
+    /// Queries of a layer as columns, keys and values into the pages.
+    fn project(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
+        self.norm(layer, batch, watch, Stage::AttentionNorm)?;
+        let rows = batch.rows() as u32;
+        let width = self.shape.qkv_width() as usize;
+        let mut qkv = self.take_qkv()?;
+        let w = &self.weights.layers[layer];
+        let made = self.product(&w.qkv, &self.work.hidden_rows, &mut qkv, width, rows, Epilogue::Store);
+        self.work.qkv = qkv;
+        made?;
+        let mut rotated = match watch.watched() {
+            true => Some(DeviceBuffer::zeroed(&self.device, rows as usize * stride(width) as usize)?),
+            false => None,
+        };
+        let work = &mut self.work;
+        let eps = self.checkpoint.config().rms_norm_eps as f32;
+        let rotation = Rotation { q_norm: &w.q_norm, k_norm: &w.k_norm, cos: &self.rope.cos, sin: &self.rope.sin, eps };
+        let input = Qkv { x: &work.qkv, ld: stride(width), rows, counted: false };
+        // SAFETY: `Batch` gives each row a row of the page table with a page for every position up to its own, of pages that
+        // the engine took from this store; no two rows have the same page and position, or they would be one sequence's.
+        // The rotary table has grown to the greatest position.
+        unsafe {
+            self.kernels.rotate.run(
+                &input,
+                &rotation,
+                &work.step,
+                &mut self.pages,
+                layer as u32,
+                &mut work.queries,
+                rotated.as_mut(),
+                &mut work.fault,
+            )?;
+        }
+        let Some(rotated) = rotated else { return Ok(()) };
+        let head_dim = self.shape.head_dim as usize;
+        let q_end = self.shape.heads as usize * head_dim;
+        let k_end = q_end + self.shape.kv_heads as usize * head_dim;
+        for (stage, part) in [(Stage::Query, 0..q_end), (Stage::Key, q_end..k_end), (Stage::Value, k_end..width)] {
+            watch.show(layer as i64, stage, &rotated, stride(width), part)?;
+        }
+        Ok(())
+    }
+
+    fn take_qkv(&mut self) -> Result<DeviceBuffer<f32>> {
+        Ok(std::mem::replace(&mut self.work.qkv, DeviceBuffer::zeroed(&self.device, 0)?))
+    }
+
+    /// Attention and its projection, added to the residual.
+    fn attend(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
+        let (rows, spread) = (batch.rows() as u32, batch.spread as u32);
+        let columns = (self.shape.heads * self.shape.head_dim) as usize;
+        // Rows whose blocks span heads are quantized from floats, all in one go.
+        let floats = watch.watched() || !self.kernels.prefill.quantizes() && !batch.tiles.is_empty();
+        let (work, k, index) = (&mut self.work, &self.kernels, layer as u32);
+        if spread > 0 {
+            // SAFETY: the plan was made of these rows, whose chunks are no more than there is room for.
+            unsafe {
+                let (q, p, f) = (&work.queries, &mut work.partials, &mut work.fault);
+                k.attend.run(&work.items, &work.step, spread, &self.pages, index, q, p, f)?;
+                let (q, g) = (&mut work.attention_rows.q, &mut work.attention_rows.g);
+                let mut out = AttentionOut { q, g, attention: floats.then_some(&mut work.attention) };
+                let f = &mut work.fault;
+                k.combine.run(&self.shape, &work.partials, &work.step, spread, false, index, &mut out, f)?;
+            }
+        }
+        if !batch.tiles.is_empty() {
+            let (q, g) = (&mut work.attention_rows.q, &mut work.attention_rows.g);
+            let quantized = k.prefill.quantizes().then_some((q, g));
+            let mut out = PrefillOut { rows: quantized, attention: floats.then_some(&mut work.attention) };
+            let (q, f) = (&work.queries, &mut work.fault);
+            // SAFETY: `Batch` made the tiles of neighbouring rows of one sequence, with pages for all their positions.
+            unsafe { k.prefill.run(&work.tiles, &work.step, rows, &self.pages, index, q, &mut out, f)? };
+            if !k.prefill.quantizes() {
+                let x = Rows { x: &work.attention, stride: columns as u32, count: RowCount::exactly(rows) };
+                let words = &mut work.fault;
+                let mut faults = Faults { words, layer: index, stage: abi::STAGE_ATTENTION_OUTPUT };
+                k.quantize.run(&x, &mut work.attention_rows, &mut faults)?;
+            }
+        }
+        watch.show(layer as i64, Stage::Attention, &self.work.attention, columns as u32, 0..columns)?;
+        self.add(layer, rows, Stage::ResidualAttention, watch)
+    }
+
+    /// The product of o or down, added to the residual.
+    fn add(&mut self, layer: usize, rows: u32, stage: Stage, watch: &mut Watch<'_, '_>) -> Result<()> {
+        let hidden = self.config().hidden_size;
+        let mut x = std::mem::replace(&mut self.work.x, DeviceBuffer::zeroed(&self.device, 0)?);
+        let w = &self.weights.layers[layer];
+        let (weights, input) = match stage {
+            Stage::ResidualAttention => (&w.o, &self.work.attention_rows),
+            _ => (&w.down, &self.work.activation_rows),
+        };
+        let added = self.product(weights, input, &mut x, hidden, rows, Epilogue::Add);
+        self.work.x = x;
+        added?;
+        watch.show(layer as i64, stage, &self.work.x, stride(hidden), 0..hidden)
+    }
+
+    /// The MLP, added to the residual.
+    fn mlp(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
+        self.norm(layer, batch, watch, Stage::MlpNorm)?;
+        let (rows, width) = (batch.rows() as u32, self.config().intermediate_size);
+        let mut activation = std::mem::replace(&mut self.work.activation, DeviceBuffer::zeroed(&self.device, 0)?);
+        if watch.watched() {
+            // Gate and up values are never stored; for a probe they are made apart.
+            for (stage, name) in [(Stage::Gate, "gate_proj"), (Stage::Up, "up_proj")] {
+                let name = format!("model.layers.{layer}.mlp.{name}.weight");
+                let alone = weights::pack(&self.device, &self.checkpoint, &name)?;
+                self.product(&alone, &self.work.hidden_rows, &mut activation, width, rows, Epilogue::Store)?;
+                watch.show(layer as i64, stage, &activation, stride(width), 0..width)?;
+            }
+        }
+        let gate_up = &self.weights.layers[layer].gate_up;
+        let made = self.product(gate_up, &self.work.hidden_rows, &mut activation, width, rows, Epilogue::Store);
+        self.work.activation = activation;
+        made?;
+        watch.show(layer as i64, Stage::Activation, &self.work.activation, stride(width), 0..width)?;
+        let work = &mut self.work;
+        let x = Rows { x: &work.activation, stride: stride(width), count: RowCount::exactly(rows) };
+        let mut faults = Faults { words: &mut work.fault, layer: layer as u32, stage: abi::STAGE_ACTIVATION };
+        self.kernels.quantize.run(&x, &mut work.activation_rows, &mut faults)?;
+        self.add(layer, rows, Stage::ResidualMlp, watch)
+    }
+
+    /// Final norm of the rows that are read, sketches, and what happened to each row.
+    fn finish(&mut self, batch: &Batch, projection: &[i32], watch: &mut Watch<'_, '_>) -> Result<Pass> {
+        let (hidden, layers) = (self.config().hidden_size, self.config().num_hidden_layers);
+        let source: Vec<u32> = (0..batch.rows() as u32).filter(|&row| batch.read[row as usize]).collect();
+        let eps = self.config().rms_norm_eps as f32;
+        let work = &mut self.work;
+        work.source.write(0, &source)?;
+        let input = FinalInput {
+            x: &work.x,
+            ld: stride(hidden),
+            weight: &self.weights.norm,
+            eps,
+            source: Some(&work.source),
+            rows: source.len() as u32,
+            layer: layers as u32,
+        };
+        let sketch = (!projection.is_empty()).then_some((&work.projection, &mut work.sketch));
+        let mut out = FinalOut { sketch, hidden: Some(&mut work.hidden), rows: None };
+        // SAFETY: `source` names rows of the batch.
+        unsafe { self.kernels.last.run(&input, None, &mut out, &mut work.fault)? };
+        if watch.watched() {
+            watch.positions = source.iter().map(|&row| batch.position[row as usize]).collect();
+            watch.show(layers as i64, Stage::FinalNorm, &work.hidden, hidden as u32, 0..hidden)?;
+        }
+        let words = work.fault.read(0, batch.rows())?;
+        let mut pass = Pass { sketches: Vec::new(), faults: vec![None; self.kept.len()] };
+        for (row, word) in words.into_iter().enumerate() {
+            let (layer, stage) = ((word >> 16) as usize, word >> 8 & 0xff);
+            // What the last layer makes of a row that nobody reads is nobody's fault.
+            let read = batch.read[row] || layer + 1 < layers || layer + 1 == layers && stage < abi::STAGE_QUERY;
+            if word != abi::NO_FAULT && read {
+                let position = batch.position[row] as usize;
+                pass.faults[batch.origin[row]] = Some(Fault { kind: fault_kind(word), layer, position });
+            }
+        }
+        for (at, &row) in source.iter().enumerate() {
+            self.kept[batch.origin[row as usize]] = Some(at as u32);
+        }
+        if !projection.is_empty() {
+            pass.sketches = vec![0; self.kept.len()];
+            let sketches = self.work.sketch.read(0, source.len())?;
+            for (&row, sketch) in source.iter().zip(sketches) {
+                let at = batch.origin[row as usize];
+                pass.sketches[at] = if pass.faults[at].is_some() { 0 } else { sketch };
+            }
+        }
+        Ok(pass)
+    }
+}

@@ -1,0 +1,165 @@
+//! Tokens and log-probabilities read off hidden states, some rows at a time.
+
+use std::ops::Range;
+
+use super::plan::stride;
+use super::{CudaModel, HEAD_ROWS, fault_kind};
+use crate::backend::{Answer, Question, Reading, Row, ShowLogits};
+use crate::cuda::ops::head::HeadInput;
+use crate::cuda::ops::operands::{Faults, RowCount, Rows};
+use crate::cuda::ops::reading::Question as HeadQuestion;
+use crate::cuda::{DeviceBuffer, abi};
+use crate::types::{Sampling, Seed};
+use crate::{FaultKind, Result};
+
+/// Arg max, where nobody asks for a token.
+const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, repetition_penalty: 1.0 };
+
+type Answers = Vec<std::result::Result<Answer, FaultKind>>;
+
+impl CudaModel {
+    pub(super) fn answer(
+        &mut self,
+        rows: &[Row<'_>],
+        questions: &[Question<'_>],
+        reading: Reading<'_>,
+    ) -> Result<Answers> {
+        let mut answers = Vec::with_capacity(questions.len());
+        while answers.len() < questions.len() {
+            let start = answers.len();
+            let first = questions[start].row;
+            // As many as there is room for; what a row is asked may take several turns.
+            let fits = |q: &&Question<'_>| q.row < first + HEAD_ROWS as usize;
+            let count = questions[start..].iter().take_while(fits).count().min(self.limits.questions as usize);
+            let some = &questions[start..start + count];
+            let end = some.last().map_or(first, |q| q.row + 1);
+            self.some_answers(&rows[first..end], first, some, reading, &mut answers)?;
+        }
+        Ok(answers)
+    }
+
+    fn some_answers(
+        &mut self,
+        rows: &[Row<'_>],
+        first: usize,
+        questions: &[Question<'_>],
+        reading: Reading<'_>,
+        answers: &mut Answers,
+    ) -> Result<()> {
+        self.set_sampling(*reading.sampling, reading.logprobs, false)?;
+        let asked = self.questions(first, questions)?;
+        self.head.reading.ask(&asked)?;
+        self.run_head(rows)?;
+        self.kernels.choose.run(&mut self.head.reading)?;
+        let found = self.head.reading.answers()?.into_iter();
+        answers.extend(found.map(|answer| match answer {
+            Ok((honest, logprobs)) => Ok(Answer { honest, logprobs }),
+            Err(word) => Err(fault_kind(word)),
+        }));
+        Ok(())
+    }
+
+    fn set_sampling(&mut self, sampling: Sampling, logprobs: bool, store: bool) -> Result<()> {
+        if self.head.asked != Some((sampling, logprobs, store)) {
+            self.head.asked = None;
+            self.head.reading.set_sampling(&sampling, logprobs, store)?;
+            self.head.asked = Some((sampling, logprobs, store));
+        }
+        Ok(())
+    }
+
+    /// The questions as the head takes them, once the device knows their contexts.
+    fn questions(&mut self, first: usize, questions: &[Question<'_>]) -> Result<Vec<HeadQuestion>> {
+        // A row's first question decides whose context it has; the others have the same.
+        let mut contexts = Vec::new();
+        for (i, q) in questions.iter().enumerate() {
+            if i == 0 || questions[i - 1].row != q.row {
+                contexts.push(q.context);
+            }
+        }
+        let updates = self.head.contexts.place(&contexts);
+        let (tables, reading) = (&self.kernels.contexts, &mut self.head.reading);
+        for (update, context) in updates.iter().zip(&contexts) {
+            if update.restart {
+                tables.start(reading, update.slot, None)?;
+            }
+            let tokens = &context.tokens()[update.from..];
+            if !tokens.is_empty() {
+                let tokens = DeviceBuffer::from_slice(&self.device, tokens)?;
+                // SAFETY: the engine checked every token against the vocabulary, or drew it from there.
+                unsafe { tables.mark(reading, update.slot, &tokens, update.from as u32)? };
+            }
+        }
+        let mut row = 0;
+        let one = |(i, q): (usize, &Question<'_>)| {
+            row += usize::from(i > 0 && questions[i - 1].row != q.row);
+            HeadQuestion {
+                row: (q.row - first) as u32,
+                slot: updates[row].slot,
+                position: q.position as u32,
+                claimed: q.claimed,
+                seed: *q.seed,
+                next_row: 0,
+                last_position: u32::MAX,
+            }
+        };
+        Ok(questions.iter().enumerate().map(one).collect())
+    }
+
+    /// The head over hidden states, whose questions were asked.
+    fn run_head(&mut self, rows: &[Row<'_>]) -> Result<()> {
+        let hidden = self.config().hidden_size;
+        let (ld, count) = (stride(hidden), rows.len() as u32);
+        let (work, head) = (&mut self.work, &mut self.head);
+        let kept = |row: &Row<'_>| match row {
+            Row::Pass(row) => self.kept[*row].expect("what is asked for was read"),
+            Row::Held(_) => 0,
+        };
+        head.gather.token.write(0, &rows.iter().map(kept).collect::<Vec<_>>())?;
+        // Rows of floats are gathered as rows of an embedding are.
+        // SAFETY: every kept index is below the rows of a pass.
+        unsafe { self.kernels.embed.gather(&work.hidden, hidden as u32, &head.gather, &mut head.x, ld, count)? };
+        for (at, row) in rows.iter().enumerate() {
+            if let Row::Held(held) = row {
+                head.x.write(at * ld as usize, held)?;
+            }
+        }
+        head.reading.clear_faults()?;
+        let x = Rows { x: &head.x, stride: ld, count: RowCount::exactly(count) };
+        let layer = self.checkpoint.config().num_hidden_layers as u32;
+        let mut faults = Faults { words: head.reading.fault_mut(), layer, stage: abi::STAGE_HEAD };
+        self.kernels.quantize.run(&x, &mut head.rows, &mut faults)?;
+        let (weight, weight_g) = (self.weights.head.q(), self.weights.head.g());
+        let input = HeadInput { weight, weight_g, x: head.rows.q(), x_g: head.rows.g() };
+        self.kernels.head.run(&input, &mut head.reading)
+    }
+
+    pub(super) fn show_logits(&mut self, rows: Range<usize>, show: &mut ShowLogits<'_>) -> Result<()> {
+        for start in rows.clone().step_by(HEAD_ROWS as usize) {
+            let tile = start..(start + HEAD_ROWS as usize).min(rows.end);
+            self.set_sampling(GREEDY, false, true)?;
+            let question = |row: usize| HeadQuestion {
+                row: (row - start) as u32,
+                slot: 0,
+                position: 0,
+                claimed: None,
+                seed: Seed([0; 32]),
+                next_row: 0,
+                last_position: u32::MAX,
+            };
+            self.head.reading.ask(&tile.clone().map(question).collect::<Vec<_>>())?;
+            let states: Vec<Row<'_>> = tile.clone().map(Row::Pass).collect();
+            self.run_head(&states)?;
+            let faults = self.head.reading.fault_mut().to_vec()?;
+            for row in tile {
+                let word = faults[row - start];
+                let logits = match (word, word >> 8 & 0xff) {
+                    (abi::NO_FAULT, _) | (_, abi::STAGE_LOGITS) => Ok(self.head.reading.logits(row - start)?),
+                    _ => Err(fault_kind(word)),
+                };
+                show(row, logits.as_deref().map_err(|kind| *kind))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! Whole models on the device: every bit of the CPU backend's.
+
+use super::device;
+use crate::checkpoint::synthetic::{self, Shape};
+use crate::checkpoint::{Checkpoint, Dtype};
+use crate::types::{
+    Completion, GenerateRequest, Group, Rollout, Sampling, ScoreGroup, ScoreRequest, Seed, Stage, unobserved,
+};
+use crate::{DeviceChoice, Engine, EngineOptions};
+
+fn checkpoint(seed: u64, shape: &Shape) -> Checkpoint {
+    let bytes = synthetic::safetensors_bytes(seed, shape).unwrap();
+    let tokenizer = synthetic::tokenizer_json(shape.vocab);
+    Checkpoint::from_bytes(&shape.config_json(), tokenizer, vec![bytes]).unwrap()
+}
+
+/// Two blocks of hidden channels, the second in part, and two query heads a kv head.
+fn small(head_dim: usize, tied: bool, dtype: Dtype) -> Shape {
+    Shape {
+        hidden: 144,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim,
+        intermediate: 200,
+        vocab: 300,
+        tied,
+        dtype,
+        max_positions: 1024,
+        rope_theta: 1e4,
+    }
+}
+
+fn options(device: DeviceChoice) -> EngineOptions {
+    let memory_bytes = Some(256 << 20);
+    EngineOptions { device, threads: Some(1), memory_bytes, max_batch: 6, step_rows: 70, ..EngineOptions::default() }
+}
+
+/// The same model on the CPU and, where there is a compiler for it, on the stand-in.
+fn engines(checkpoint: &dyn Fn() -> Checkpoint) -> Option<[Engine; 2]> {
+    device()?;
+    let load = |choice| Engine::load(checkpoint(), options(choice)).unwrap();
+    Some([load(DeviceChoice::Cpu), load(DeviceChoice::Cuda(vec![0]))])
+}
+
+fn tokens(count: usize, from: u32, vocab: usize) -> Vec<u32> {
+    (0..count as u32).map(|i| (i * 7919 + from * 104_729) % vocab as u32).collect()
+}
+
+fn projection(hidden: usize) -> Vec<i32> {
+    (0..hidden as i32).map(|i| i.wrapping_mul(-1_640_531_527)).collect()
+}
+
+fn groups(lengths: &[usize], sizes: &[usize], vocab: usize) -> Vec<Group> {
+    let seed = |i: usize, j: usize| Seed(std::array::from_fn(|k| (31 * i + 7 * j + k) as u8));
+    let one = |(i, (length, size)): (usize, (&usize, &usize))| Group {
+        prompt: tokens(*length, i as u32, vocab),
+        seeds: (0..*size).map(|j| seed(i, j)).collect(),
+    };
+    lengths.iter().zip(sizes).enumerate().map(one).collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+fn assert_same(found: &Rollout, expected: &Rollout, what: &str) {
+    assert_eq!(found.tokens, expected.tokens, "tokens of {what}");
+    assert_eq!(found.sketches, expected.sketches, "sketches of {what}");
+    assert_eq!(bits(&found.hidden), bits(&expected.hidden), "hidden states of {what}");
+    assert_eq!(bits(&found.raw_logprobs), bits(&expected.raw_logprobs), "raw log-probabilities of {what}");
+    assert_eq!(bits(&found.sampling_logprobs), bits(&expected.sampling_logprobs), "log-probabilities of {what}");
+    assert_eq!(found.stop, expected.stop, "end of {what}");
+}
+
+#[test]
+fn a_gpu_generates_what_a_cpu_does() {
+    for (shape, sampling) in [
+        (small(32, true, Dtype::Bf16), Sampling { temperature: 1.3, top_k: 30, ..Sampling::default() }),
+        (small(128, false, Dtype::F16), Sampling { temperature: 0.0, ..Sampling::default() }),
+        (small(64, false, Dtype::F32), Sampling { temperature: 0.9, top_k: 0, top_p: 1.0, repetition_penalty: 1.2 }),
+        (small(64, true, Dtype::Bf16), Sampling { temperature: 2.0, top_k: 0, top_p: 0.8, repetition_penalty: 1.0 }),
+    ] {
+        let Some([mut cpu, mut gpu]) = engines(&|| checkpoint(3, &shape)) else { return };
+        let groups = groups(&[1, 130, 5, 128], &[2, 3, 1, 2], shape.vocab);
+        let r = projection(shape.hidden);
+        for projection in [&r[..], &[]] {
+            let keep_hidden = !projection.is_empty();
+            let eos_ids = &[9, 17, 33, 65, 129];
+            let request =
+                GenerateRequest { sampling, projection, keep_hidden, ..GenerateRequest::new(&groups, 6, eos_ids) };
+            let expected = cpu.generate(&request, &mut unobserved).unwrap();
+            let found = gpu.generate(&request, &mut unobserved).unwrap();
+            assert_eq!(gpu.cache_in_use(), (0, 0));
+            for (i, (found, expected)) in found.iter().flatten().zip(expected.iter().flatten()).enumerate() {
+                let what = format!("rollout {i}, head_dim {}, {sampling:?}", shape.head_dim);
+                assert_same(found.as_ref().unwrap(), expected.as_ref().unwrap(), &what);
+            }
+            assert_eq!(found.iter().flatten().count(), 8);
+        }
+    }
+}
+
+#[test]
+fn each_scores_what_the_other_generated() {
+    let shape = small(32, true, Dtype::Bf16);
+    let Some([mut cpu, mut gpu]) = engines(&|| checkpoint(5, &shape)) else { return };
+    let groups = groups(&[140, 3, 127], &[4, 2, 2], shape.vocab);
+    let r = projection(shape.hidden);
+    let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
+    let request = GenerateRequest { sampling, projection: &r, ..GenerateRequest::new(&groups, 9, &[11, 12, 13]) };
+    for gpu_mines in [true, false] {
+        let (miner, verifier) = if gpu_mines { (&mut gpu, &mut cpu) } else { (&mut cpu, &mut gpu) };
+        let mined = miner.generate(&request, &mut unobserved).unwrap();
+        let claim = |(group, rollouts): (&Group, &Vec<std::result::Result<Rollout, _>>)| ScoreGroup {
+            prompt: group.prompt.clone(),
+            completions: rollouts
+                .iter()
+                .zip(&group.seeds)
+                .map(|(r, seed)| Completion { tokens: r.as_ref().unwrap().completion().to_vec(), seed: *seed })
+                .collect(),
+        };
+        let claims: Vec<ScoreGroup> = groups.iter().zip(&mined).map(claim).collect();
+        let scores =
+            verifier.score(&ScoreRequest { groups: &claims, sampling, projection: &r }, &mut unobserved).unwrap();
+        assert_eq!(verifier.cache_in_use(), (0, 0));
+        let mut seen = 0;
+        for (rollout, score) in mined.iter().flatten().zip(scores.iter().flatten()) {
+            let (rollout, score) = (rollout.as_ref().unwrap(), score.as_ref().unwrap());
+            assert_eq!(score.honest, rollout.completion());
+            assert_eq!(score.sketches, rollout.sketches);
+            assert_eq!(bits(&score.raw_logprobs), bits(&rollout.raw_logprobs));
+            assert_eq!(bits(&score.sampling_logprobs), bits(&rollout.sampling_logprobs));
+            seen += rollout.completion().len();
+        }
+        assert!(seen > 30, "{seen} tokens are too few to say much");
+    }
+}
+
+/// Where the device's stages first part from the CPU's, were they to.
+#[test]
+fn every_stage_of_every_layer_is_the_cpus() {
+    for (shape, length) in [
+        (small(16, true, Dtype::Bf16), 20),
+        (small(128, true, Dtype::Bf16), 1),
+        (small(256, false, Dtype::F32), 9),
+        (small(80, true, Dtype::Bf16), 131),
+    ] {
+        let Some(mut engines) = engines(&|| checkpoint(8, &shape)) else { return };
+        let (ids, r) = (tokens(length, 1, shape.vocab), projection(shape.hidden));
+        let traces = engines.each_mut().map(|engine| {
+            let (mut stages, mut rows) = (Vec::new(), Vec::new());
+            let mut probe = |layer: i64, stage: Stage, position: usize, x: &[f32]| {
+                stages.push((layer, stage, position, bits(x)));
+            };
+            engine
+                .trace(&ids, &r, Some(&mut probe), &mut |row| {
+                    rows.push((row.position, row.sketch, bits(row.hidden), bits(row.logits), row.next_raw_logprob));
+                })
+                .unwrap();
+            stages.sort();
+            (stages, rows)
+        });
+        let [cpu, gpu] = traces;
+        assert_eq!(cpu.0.len(), gpu.0.len());
+        for (a, b) in cpu.0.iter().zip(&gpu.0) {
+            assert_eq!((a.0, a.1, a.2), (b.0, b.1, b.2));
+            let first = a.3.iter().zip(&b.3).position(|(a, b)| a != b);
+            assert!(
+                a.3.len() == b.3.len() && first.is_none(),
+                "head_dim {}: {:?} from {first:?}",
+                shape.head_dim,
+                (a.0, a.1, a.2)
+            );
+        }
+        assert_eq!(cpu.1, gpu.1, "head_dim {}", shape.head_dim);
+        assert_eq!(cpu.1.len(), length);
+    }
+}
+
+#[test]
+fn weights_are_quantized_as_the_cpu_quantizes_them() {
+    let shape = small(32, false, Dtype::F16);
+    let Some(engines) = engines(&|| checkpoint(2, &shape)) else { return };
+    for name in ["model.layers.1.self_attn.k_proj.weight", "model.layers.0.mlp.up_proj.weight", "lm_head.weight"] {
+        let [cpu, gpu] = engines.each_ref().map(|engine| {
+            let mut rows = Vec::new();
+            engine.quantized_rows(name, |q, g| rows.push((q.to_vec(), g.to_vec()))).unwrap();
+            rows
+        });
+        assert!(!cpu.is_empty() && cpu == gpu, "{name}");
+    }
+    let norm = engines[1].quantized_rows("model.norm.weight", |_, _| {});
+    assert!(norm.unwrap_err().to_string().contains("is not read by a matrix product"));
+}
