@@ -50,14 +50,23 @@ impl<T: Element> DeviceBuffer<T> {
     /// # Errors
     /// [`Error::Request`] when they reach beyond the end, [`Error::Device`] with the driver's words.
     pub fn write(&mut self, start: usize, values: &[T]) -> Result<()> {
+        // SAFETY: waited for below, and after an error nothing more is copied.
+        unsafe { self.queue_copy(start, values) }?;
+        self.device.synchronize()
+    }
+
+    /// As [`DeviceBuffer::write`], without waiting.
+    ///
+    /// # Safety
+    /// Until the copy has run `values` must stay as they are.
+    pub(super) unsafe fn queue_copy(&mut self, start: usize, values: &[T]) -> Result<()> {
         let range = self.range(start, values.len())?;
         if range.is_empty() {
             return Ok(());
         }
         let mut target = self.slice.slice_mut(range);
         let copied = self.device.stream().memcpy_htod(values, &mut target);
-        copied.map_err(|e| self.device.error("copying to the device", e))?;
-        self.device.synchronize()
+        copied.map_err(|e| self.device.error("copying to the device", e))
     }
 
     /// The elements of `start..start + len`, after everything queued before.

@@ -38,7 +38,11 @@ pub struct DeviceInfo {
 /// driver's words.
 pub fn probe() -> Result<Vec<DeviceInfo>> {
     let driver = driver_version()?;
-    let count = CudaContext::device_count().map_err(|e| driver_error("cuda", "counting devices", e))?;
+    let count = match CudaContext::device_count() {
+        Ok(count) => count,
+        Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
+        Err(error) => return Err(driver_error("cuda", "counting devices", error)),
+    };
     if count <= 0 {
         return Err(unsupported("the driver sees no NVIDIA GPU"));
     }
@@ -76,6 +80,23 @@ fn describe(ordinal: usize, driver: (i32, i32)) -> Result<DeviceInfo> {
     })
 }
 
+/// Device `ordinal` of those that [`probe`] found, if it can run the kernels.
+///
+/// # Errors
+/// [`Error::Unsupported`] when there is no such device or it is of a generation that lacks what the kernels use.
+pub fn usable(devices: &[DeviceInfo], ordinal: usize) -> Result<&DeviceInfo> {
+    let Some(info) = devices.get(ordinal) else {
+        let problem = format!("there is no such device; the driver sees {}, counted from 0", devices.len());
+        return Err(Error::Unsupported { what: label(ordinal), problem });
+    };
+    let ((major, minor), (least, _)) = (info.capability, MIN_CAPABILITY);
+    if info.capability < MIN_CAPABILITY {
+        let problem = format!("{} has compute capability {major}.{minor}; {least}.0 or later is needed", info.name);
+        return Err(Error::Unsupported { what: label(ordinal), problem });
+    }
+    Ok(info)
+}
+
 /// One opened device: context, the one stream that all its work is queued on, and the kernels. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Device(Arc<Opened>);
@@ -96,17 +117,7 @@ impl Device {
     /// [`Error::Unsupported`] with what is missing: the driver, the device, or what the device is capable of.
     /// [`Error::Device`] with the driver's words.
     pub fn open(ordinal: usize) -> Result<Self> {
-        let mut devices = probe()?;
-        if ordinal >= devices.len() {
-            let problem = format!("there is no device {ordinal}; the driver sees {}, counted from 0", devices.len());
-            return Err(unsupported(problem));
-        }
-        let info = devices.swap_remove(ordinal);
-        let (major, minor) = info.capability;
-        if info.capability < MIN_CAPABILITY {
-            let problem = format!("{} has compute capability {major}.{minor}; 8.0 is needed", info.name);
-            return Err(Error::Unsupported { what: label(ordinal), problem });
-        }
+        let info = usable(&probe()?, ordinal)?.clone();
         let error = |e| driver_error(&label(ordinal), "opening", e);
         let context = CudaContext::new(ordinal).map_err(error)?;
         // SAFETY: all work of this context goes through one stream, so that its order is the order of the calls, and

@@ -24,6 +24,6 @@ pub use buffer::{DeviceBuffer, Element};
 pub use context::{Device, DeviceInfo, probe, usable};
 pub use graph::Graph;
 pub use image::embedded;
-pub use model::CudaModel;
 pub use launch::{Kernel, LaunchShape, Params};
+pub use model::CudaModel;
 pub use pinned::PinnedBuffer;

@@ -12,6 +12,8 @@ API CUresult cuInit(unsigned) {
     state().initialized = true;
     return state().devices.empty() ? CUDA_ERROR_NO_DEVICE : CUDA_SUCCESS;
 }
+// NVRTC looks for a driver in its process, calls this without asking whether it is there, and takes no for an answer.
+API CUresult cuGetExportTable(const void**, const void*) { return CUDA_ERROR_NOT_FOUND; }
 API CUresult cuDriverGetVersion(int* version) {
     Locked l;
     if (!state().initialized) configure();
