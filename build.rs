@@ -45,6 +45,10 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let nvcc = Nvcc::find(&root);
     let images = nvcc.as_ref().map(|nvcc| compile_all(nvcc, &sources, &out));
+    if let Some(nvcc) = &nvcc {
+        let folder = nvcc.program.parent().expect("a program lies in a folder");
+        println!("cargo:rustc-env=GRAIL_NVCC_FOLDER={}", folder.display());
+    }
     let version = nvcc.map(|nvcc| nvcc.version);
     fs::write(out.join("kernels.rs"), table(&sources, images.as_deref(), version)).expect("OUT_DIR is writable");
 }

@@ -6,6 +6,15 @@
 #ifndef __CUDACC_RTC__
 #include <stddef.h>
 #include <stdint.h>
+#else /* NVRTC comes without the C library's headers */
+typedef signed char int8_t;
+typedef unsigned char uint8_t;
+typedef short int16_t;
+typedef unsigned short uint16_t;
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
 #endif
 
 /* ---- Shapes ------------------------------------------------------------------------------------------------------ */

@@ -20,6 +20,13 @@ pub(super) struct File {
     fatbin: &'static [u8],
 }
 
+#[cfg(test)]
+impl File {
+    pub(super) fn fatbin(&self) -> &[u8] {
+        self.fatbin
+    }
+}
+
 // build.rs: FILES; HEADERS, pairs of name and text; KERNELS, pairs of name and index into FILES; NVCC, its version.
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 

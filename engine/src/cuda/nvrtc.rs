@@ -13,7 +13,11 @@ use cudarc::nvrtc::{result::NvrtcError, sys};
 use crate::{Error, Result};
 
 /// NUMERICS section 12, as `FLAGS` of build.rs.
-const FLAGS: [&str; 5] = ["--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false"];
+pub(super) const FLAGS: [&str; 5] =
+    ["--std=c++17", "--fmad=false", "--prec-div=true", "--prec-sqrt=true", "--ftz=false"];
+
+/// There is no host: what is not said to be a kernel is device code, generic lambdas above all, as nvcc infers.
+const DEVICE_ONLY: &str = "--device-as-default-execution-space";
 
 /// Version 12 was the first to know every supported device.
 const MIN_VERSION: c_int = 12;
@@ -37,7 +41,7 @@ pub(super) fn image_cached(
 ) -> Result<Vec<u8>> {
     let version = version()?;
     let target = target(capability)?;
-    let mut key = format!("{} {}\n{target} {}\n{name}\n{source}", version.0, version.1, FLAGS.join(" "));
+    let mut key = format!("{} {}\n{target} {DEVICE_ONLY} {}\n{name}\n{source}", version.0, version.1, FLAGS.join(" "));
     for (name, text) in headers {
         key.push_str(&format!("\n{name}\n{text}"));
     }
@@ -111,7 +115,7 @@ fn compile(name: &str, source: &str, headers: &[(&str, &str)], target: &str) -> 
     check(name, made)?;
     let program = Program(program);
     let mut options = texts(FLAGS.to_vec());
-    options.push(text(&format!("--gpu-architecture={target}")));
+    options.extend([text(DEVICE_ONLY), text(&format!("--gpu-architecture={target}"))]);
     let options_at = pointers(&options);
     // SAFETY: a live program, and as many options as said.
     let done = unsafe { sys::nvrtcCompileProgram(program.0, options.len() as c_int, options_at.as_ptr()) };
