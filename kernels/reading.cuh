@@ -27,17 +27,14 @@ __device__ __forceinline__ float from_ordered(uint32_t o) {
     return exact::from_bits(o & 0x80000000u ? o & 0x7fffffffu : ~o);
 }
 
-// Below the value lie the id, lowest first, and in the last bit the sign that `ordered` takes off -0. Never 0.
-__device__ __forceinline__ uint64_t key_of(float v, uint32_t id) {
-    const uint32_t negative_zero = __float_as_uint(v) == 0x80000000u ? 1u : 0u;
-    return ((uint64_t)ordered(v) << 32) | (((0x7fffffffu - id) << 1) | negative_zero);
-}
+// Never 0 where v is no NaN.
+__device__ __forceinline__ uint64_t key_of(float v, uint32_t id) { return ((uint64_t)ordered(v) << 32) | (uint32_t)~id; }
 
-__device__ __forceinline__ uint32_t id_of(uint64_t key) { return 0x7fffffffu - ((uint32_t)key >> 1); }
+__device__ __forceinline__ uint32_t id_of(uint64_t key) { return ~(uint32_t)key; }
 
-__device__ __forceinline__ float value_of(uint64_t key) {
-    return (uint32_t)key & 1u ? exact::from_bits(0x80000000u) : from_ordered((uint32_t)(key >> 32));
-}
+// -0 comes back as +0. It could show in a kept token's log-probability alone, with y - N a zero and M = 2^40, so -ln an exact -0; then
+// the token is the row's first zero, N is -0 or has the token's sign (chunk_ceiling), and y - N is +0 either way.
+__device__ __forceinline__ float value_of(uint64_t key) { return from_ordered((uint32_t)(key >> 32)); }
 
 __device__ __forceinline__ uint64_t greater(uint64_t a, uint64_t b) { return a > b ? a : b; }
 

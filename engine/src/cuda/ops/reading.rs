@@ -237,6 +237,12 @@ impl Reading {
         &mut self.fault
     }
 
+    /// Greatest key of each (question, chunk), after everything queued: its upper half is the score in an order of integers.
+    #[cfg(test)]
+    pub(in crate::cuda) fn best_keys(&self) -> Result<Vec<u64>> {
+        self.best_key.to_vec()
+    }
+
     pub(super) fn stride(&self) -> u32 {
         self.shape.vocabulary.next_multiple_of(abi::CHUNK)
     }

@@ -52,7 +52,10 @@ pub(super) fn prepared(
     let mut marked = vec![false; shape.slots as usize];
     for ask in asks {
         if !std::mem::replace(&mut marked[ask.row], true) {
-            let tokens = DeviceBuffer::from_slice(device, &ask.tokens).unwrap();
+            // The table of a sequence that is scored holds what comes later too; from its position on it counts for nothing.
+            let later = (0..6).map(|i| (ask.tokens.len() as u32 * 7 + i * 5) % shape.vocabulary);
+            let tokens: Vec<u32> = ask.tokens.iter().copied().chain(later).collect();
+            let tokens = DeviceBuffer::from_slice(device, &tokens).unwrap();
             context.start(&mut reading, ask.row as u32, None).unwrap();
             // SAFETY: contexts in these tests hold ids of the vocabulary.
             unsafe { context.mark(&mut reading, ask.row as u32, &tokens, 0) }.unwrap();
@@ -240,6 +243,20 @@ fn vocabularies_of_every_kind_of_last_chunk_agree() {
     }
 }
 
+/// More chunks than S128 has partial sums, and as many lists as choose.cu holds.
+#[test]
+fn wide_vocabularies_agree() {
+    let Some(device) = device() else { return };
+    let rows = [noise(20_001, 3, 25.0), noise(20_001, 4, 0.5)];
+    let asks = two_asks(&rows);
+    for (top_k, top_p) in [(0, 1.0), (0, 0.9), (50, 0.95), (128, 1.0), (2000, 1.0)] {
+        let sampling = Sampling { temperature: 0.9, top_k, top_p, repetition_penalty: 1.1 };
+        for slices in [1, abi::SLICES_MAX] {
+            agree(&device, &rows, &asks, &sampling, slices).unwrap();
+        }
+    }
+}
+
 #[test]
 fn batches_of_any_size_agree() {
     let Some(device) = device() else { return };
@@ -257,8 +274,13 @@ fn batches_of_any_size_agree() {
 #[test]
 fn ascending_logits_displace_every_list() {
     let Some(device) = device() else { return };
-    let rows =
-        [(0..3000).map(|i| i as f32 * 0.001).collect::<Vec<f32>>(), (0..3000).map(|i| (i / 700) as f32).collect()];
+    let rows = [
+        (0..3000).map(|i| i as f32 * 0.001).collect::<Vec<f32>>(),
+        (0..3000).map(|i| (i / 700) as f32).collect(),
+        // An ulp apart: whatever is dropped is dropped by an ulp.
+        (0..3000).map(|i| 1.0 + i as f32 * f32::EPSILON).collect(),
+        (0..3000).map(|i| 1.0 + (i * 7 % 3000) as f32 * f32::EPSILON).collect(),
+    ];
     let asks = two_asks(&rows);
     for top_k in [1, 50, 100, 128] {
         let sampling = Sampling { temperature: 0.7, top_k, top_p: 1.0, repetition_penalty: 1.0 };
@@ -304,6 +326,33 @@ fn top_p_on_an_exact_boundary() {
     }
 }
 
+/// Masses ahead that are the limit exactly, where the value changes: by whole units of y, and within a bin of the histogram.
+#[test]
+fn top_p_on_a_boundary_between_values() {
+    let Some(device) = device() else { return };
+    // y = logit.
+    let sampling =
+        |top_k, top_p| Sampling { temperature: std::f64::consts::LOG2_E, top_k, top_p, repetition_penalty: 1.0 };
+    for below in [1.0f32, 0.015_625, 0.000_001] {
+        let mut row = vec![-60.0f32; 300];
+        (row[7], row[250]) = (3.0, 3.0);
+        row[100..105].fill(3.0 - below);
+        let whole = numerics::sample(&row, &[3], &sampling(0, 0.999_999_9), &seed(0), 1).unwrap();
+        let top_p = (2u64 << 40) as f64 / whole.total_mass as f64;
+        let asks: Vec<Ask> = (0..40)
+            .map(|i| Ask { row: 0, tokens: vec![3], seed: seed(i), claimed: (i % 2 == 0).then_some(102) })
+            .collect();
+        for (top_p, kept) in [(top_p.next_up(), 2), (top_p.next_down(), 2), (top_p + 1e-9, 3)] {
+            for top_k in [0, 20, 200] {
+                let sampling = sampling(top_k, top_p);
+                let s = numerics::sample(&row, &[3], &sampling, &seed(0), 1).unwrap();
+                assert_eq!((s.kept.len(), s.n), (kept, Some(3.0)), "the case is on the boundary");
+                agree(&device, &[row.clone()], &asks, &sampling, 2).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn a_fault_is_its_rows_alone() {
     let Some(device) = device() else { return };
@@ -326,6 +375,57 @@ fn a_fault_is_its_rows_alone() {
     let asks = two_asks(&rows);
     agree(&device, &rows, &asks, &Sampling::default(), 1).unwrap();
     assert!(read(&device, &rows, &asks, &Sampling::default(), true, 1).iter().all(|a| a.is_err()));
+}
+
+/// The value that a key was made of, but -0.
+fn value_of(key: u64) -> f32 {
+    let o = (key >> 32) as u32;
+    f32::from_bits(if o >> 31 == 1 { o & 0x7fff_ffff } else { !o })
+}
+
+/// Scores themselves, of which answers show only the greatest: of every chunk, and from random words at both ends.
+#[test]
+fn scores_equal_the_reference_bitwise() {
+    let Some(device) = device() else { return };
+    let sampling = Sampling { temperature: 0.8, top_k: 0, top_p: 1.0, repetition_penalty: 1.0 };
+    // Found by search: with seed(0), u of this id at this position is 0 or 7, or fffffffb or fffffff5.
+    let ends = [(1, 1_250_921), (0, 107_410_518), (2, 28_183_535), (2, 171_055_999)];
+    let mut cases: Vec<(Vec<f32>, u32)> = (0..4).map(|i| (noise(1000, i, 1.5 * i as f32), 40 + i)).collect();
+    cases.extend(ends.map(|(id, position)| {
+        let mut row = vec![0.0; 4];
+        row[id] = 20.0;
+        (row, position)
+    }));
+    for (row, position) in cases {
+        let chunks = row.len().div_ceil(128);
+        let shape =
+            ReadingShape { vocabulary: row.len() as u32, rows: 1, questions: 25, slots: 1, slices: 1, layer: 0 };
+        let question = |i: u8| Question {
+            row: 0,
+            slot: 0,
+            position,
+            claimed: None,
+            seed: seed(i),
+            next_row: 0,
+            last_position: u32::MAX,
+        };
+        let mut reading = Reading::new(&device, shape).unwrap();
+        reading.set_sampling(&sampling, false, false).unwrap();
+        reading.ask(&(0..25).map(question).collect::<Vec<_>>()).unwrap();
+        let mut padded = row.clone();
+        padded.resize(128 * chunks, 0.0);
+        let logits = DeviceBuffer::from_slice(&device, &padded).unwrap();
+        ReadLogits::new(&device).unwrap().run(&logits, &mut reading).unwrap();
+        let keys = reading.best_keys().unwrap();
+        for i in 0..25usize {
+            let wanted = numerics::sample(&row, &[], &sampling, &seed(i as u8), position as usize).unwrap();
+            for (c, scores) in wanted.scores.chunks(128).enumerate() {
+                let best = scores.iter().copied().reduce(|a, b| if b > a { b } else { a }).unwrap();
+                let found = value_of(keys[i * chunks + c]);
+                assert_eq!((found + 0.0).to_bits(), (best + 0.0).to_bits(), "{found} {best}: question {i}, chunk {c}");
+            }
+        }
+    }
 }
 
 /// The comparison sees what it should: the last bit of a log-probability, another word of the seed, the penalty.
