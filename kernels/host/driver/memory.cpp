@@ -104,7 +104,6 @@ static void describe(const void* address, char* text, size_t size) {
 static int allocate(Device* owner, Device& d, size_t bytes, void** out) {
     if (!bytes) return CUDA_ERROR_INVALID_VALUE;
     if (owner) {
-        if (int e = injected(d, Fault::allocation, ++d.allocations)) return e;
         if (bytes > d.total_bytes - d.used_bytes) return CUDA_ERROR_OUT_OF_MEMORY;
     }
     standin::describe_address = describe;
@@ -168,6 +167,7 @@ API CUresult cuMemAlloc_v2(CUdeviceptr* out, size_t bytes) {
     Locked l;
     Device* d;
     if (int e = ready_outside_capture(d)) return e;
+    if (int e = injected(*d, Fault::allocation, ++d->allocations)) return e;
     return allocate(d, *d, bytes, reinterpret_cast<void**>(out));
 }
 API CUresult cuMemFree_v2(CUdeviceptr p) {
@@ -184,6 +184,7 @@ API CUresult cuMemAllocAsync(CUdeviceptr* out, size_t bytes, void* stream) {
     if (int e = ready(d)) return e;
     Stream* s = stream_of(stream);
     if (s->capture) return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
+    if (int e = injected(*d, Fault::allocation, ++d->allocations)) return e;
     int e = allocate(d, *d, bytes, reinterpret_cast<void**>(out));
     if (e == CUDA_ERROR_OUT_OF_MEMORY && !drain(s)) e = allocate(d, *d, bytes, reinterpret_cast<void**>(out));
     return e;

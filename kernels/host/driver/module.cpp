@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "record.h"
 #include "state.h"
 
 using namespace driver;
@@ -10,6 +11,7 @@ namespace {
 struct Module {
     std::map<std::string, std::unique_ptr<Function>> functions;
 };
+// Of all kernels of the source file, so at least that of this one; limits are checked without it.
 size_t static_bytes(const standin::Kernel* k) { return (size_t)(k->shared_end - k->shared_begin); }
 size_t shared_limit() { return state().architecture >= 90 ? 232448 : state().architecture == 80 ? 166912 : 101376; }
 
@@ -32,7 +34,9 @@ int run_kernel(Device& d, const standin::Kernel* k, const std::shared_ptr<void>&
     if (int e = foreign_pointer(d, k, static_cast<const char*>(parameters.get()))) return e;
     standin::Launch launch{k->name, k->entry,         parameters.get(), grid,
                            block,   dynamic_bytes, k->shared_begin,  k->shared_end};
+    auto recording = begin_recording(d, launch, k->parameter_bytes);
     standin::Outcome o = standin::run(launch, d.kernels);
+    if (!o.code) end_recording(recording);
     return o.code ? fail(d, o.code, o.message) : CUDA_SUCCESS;
 }
 }  // namespace
@@ -71,7 +75,7 @@ API CUresult cuFuncSetAttribute(void* function, int attribute, int value) {
     Function* f = static_cast<Function*>(function);
     if (attribute == 9) return CUDA_SUCCESS;  // preferred carve-out: a hint
     if (attribute != 8) return CUDA_ERROR_NOT_SUPPORTED;
-    if (value < 0 || (size_t)value + static_bytes(f->kernel) > shared_limit()) return CUDA_ERROR_INVALID_VALUE;
+    if (value < 0 || (size_t)value > shared_limit()) return CUDA_ERROR_INVALID_VALUE;
     f->dynamic_limit = (size_t)value;
     return CUDA_SUCCESS;
 }
@@ -106,8 +110,7 @@ API CUresult cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned g
     if (!parameters || extra) return CUDA_ERROR_INVALID_VALUE;
     if (!gx || !gy || !gz || gx > 0x7fffffffu || gy > 65535 || gz > 65535) return CUDA_ERROR_INVALID_VALUE;
     if (!bx || !by || !bz || bz > 64 || (uint64_t)bx * by * bz > 1024) return CUDA_ERROR_INVALID_VALUE;
-    if (dynamic_bytes > f->dynamic_limit || dynamic_bytes + static_bytes(k) > shared_limit())
-        return CUDA_ERROR_INVALID_VALUE;
+    if (dynamic_bytes > f->dynamic_limit) return CUDA_ERROR_INVALID_VALUE;
     size_t align = k->parameter_alignment < 16 ? 16 : k->parameter_alignment;
     std::shared_ptr<void> copy(aligned_alloc(align, (k->parameter_bytes + align - 1) / align * align), free);
     memcpy(copy.get(), parameters[0], k->parameter_bytes);

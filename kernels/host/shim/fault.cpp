@@ -86,8 +86,8 @@ extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_type_mismat
 
 #if defined(STANDIN_SIGNALS)
 namespace {
-constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE};
-struct sigaction previous[3];
+constexpr int SIGNALS[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL}, COUNT = 4;
+struct sigaction previous[COUNT];
 pthread_t executor;
 volatile bool executing;
 int fault_signal;
@@ -97,10 +97,13 @@ void* fault_address;
 // Where the faulting fiber goes on, at the top of its stack: nothing on that is needed any more.
 void landing() {
     if (fault_signal == SIGFPE) fail(LAUNCH_FAILED, "integer division by zero, or its overflow");
+    if (fault_signal == SIGILL) fail(LAUNCH_FAILED, "a place that the compiler holds to be undefined");
     if (!fault_known) fail(ILLEGAL_ADDRESS, "access to an address that cannot be one");
     char text[200] = "";
     const char* p = (const char*)fault_address;
-    if (arena_end && p >= arena_end && p < arena_end + PAGE)
+    if ((uintptr_t)p < PAGE)
+        snprintf(text, sizeof text, ", through a null pointer");
+    else if (arena_end && p >= arena_end && p < arena_end + PAGE)
         snprintf(text, sizeof text, ", %zd bytes past the dynamic shared memory", (ssize_t)(p - arena_end));
     else if (describe_address)
         describe_address(p, text, sizeof text);
@@ -122,7 +125,7 @@ void on_signal(int number, siginfo_t* info, void* context) {
 #endif
         return;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < COUNT; i++) {
         if (SIGNALS[i] != number) continue;
         const struct sigaction& old = previous[i];
         if (old.sa_flags & SA_SIGINFO) return old.sa_sigaction(number, info, context);
@@ -135,7 +138,7 @@ void install() {
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     sigemptyset(&action.sa_mask);
-    for (int i = 0; i < 3; i++) sigaction(SIGNALS[i], &action, &previous[i]);
+    for (int i = 0; i < COUNT; i++) sigaction(SIGNALS[i], &action, &previous[i]);
 }
 }  // namespace
 

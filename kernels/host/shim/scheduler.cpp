@@ -170,7 +170,7 @@ void open_barrier(Barrier& bar) {
     }
     bar.arrived = bar.expected = 0;
     bar.generation++;
-    bar.predicates[(bar.generation + 1) & 1] = 0;  // the other one is still being read
+    bar.predicates[bar.generation & 1] = 0;  // the other one is still being read
     b->spins = 0;
 }
 void thread_returns() {
