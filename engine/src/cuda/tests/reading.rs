@@ -337,6 +337,7 @@ fn top_p_on_a_boundary_between_values() {
         let mut row = vec![-60.0f32; 300];
         (row[7], row[250]) = (3.0, 3.0);
         row[100..105].fill(3.0 - below);
+        row[0] = 3.0 - below;
         let whole = numerics::sample(&row, &[3], &sampling(0, 0.999_999_9), &seed(0), 1).unwrap();
         let top_p = (2u64 << 40) as f64 / whole.total_mass as f64;
         let asks: Vec<Ask> = (0..40)
