@@ -32,8 +32,7 @@ __device__ __forceinline__ uint64_t key_of(float v, uint32_t id) { return ((uint
 
 __device__ __forceinline__ uint32_t id_of(uint64_t key) { return ~(uint32_t)key; }
 
-// -0 comes back as +0. It could show in a kept token's log-probability alone, with y - N a zero and M = 2^40, so -ln an exact -0; then
-// the token is the row's first zero, N is -0 or has the token's sign (chunk_ceiling), and y - N is +0 either way.
+// -0 comes back as +0: no mass, no score and no log-probability shows it.
 __device__ __forceinline__ float value_of(uint64_t key) { return from_ordered((uint32_t)(key >> 32)); }
 
 __device__ __forceinline__ uint64_t greater(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -111,7 +110,8 @@ __device__ __forceinline__ uint64_t mass_limit(const sampling &s, uint64_t total
 
 // ---- Section 9 -------------------------------------------------------------------------------------------------------
 
-__device__ __forceinline__ float log_probability(float y, float n, float l) { return fmaf(y - n, ln2(), -exact::ln(l)); }
+// + 0: a log-probability is never -0. Whether N is +0 or -0 where it is a zero, and the sign of a y that is one, could show only there.
+__device__ __forceinline__ float log_probability(float y, float n, float l) { return fmaf(y - n, ln2(), -exact::ln(l)) + 0.0f; }
 
 // M as the l of section 11's second formula.
 __device__ __forceinline__ float mass_as_sum(uint64_t m) { return (float)m * exact::from_bits(0x2b800000u); } // 2^-40
@@ -119,8 +119,7 @@ __device__ __forceinline__ float mass_as_sum(uint64_t m) { return (float)m * exa
 // 2^e for an integer e <= 0, 0 below -100.
 __device__ __forceinline__ float decay(float e) { return e < -100.0f ? 0.0f : exact::pow2((int)e); }
 
-// n_c of the y of a warp's chunk, absent ones -inf; false where it is a fault. Of zeros the first decides the sign of n_c: it
-// shows in the log-probability of a token whose y is -0.
+// n_c of the y of a warp's chunk, absent ones -inf; false where it is a fault.
 __device__ __forceinline__ bool chunk_ceiling(const float (&y)[4], float &n) {
     bool nan = false;
     uint32_t greatest = 0;
@@ -129,13 +128,7 @@ __device__ __forceinline__ bool chunk_ceiling(const float (&y)[4], float &n) {
         nan |= y[i] != y[i];
         greatest = max(greatest, ordered(y[i]));
     }
-    float m = from_ordered(warp_max(greatest));
-    if (m == 0.0f) {
-        const float zero = y[0] == 0.0f ? y[0] : y[1] == 0.0f ? y[1] : y[2] == 0.0f ? y[2] : y[3];
-        const uint32_t lanes = __ballot_sync(ALL_LANES, zero == 0.0f);
-        m = __shfl_sync(ALL_LANES, zero, __ffs((int)lanes) - 1);
-    }
-    n = ceilf(m);
+    n = ceilf(from_ordered(warp_max(greatest)));
     return !__any_sync(ALL_LANES, nan) && fabsf(n) <= N_MAX;
 }
 

@@ -32,11 +32,11 @@ __device__ __forceinline__ uint64_t cta_sum(uint64_t v, Scratch &scratch) {
     return cta_reduce(v, scratch, [](uint64_t a, uint64_t b) { return a + b; });
 }
 
-// N of all chunks; of zeros the first decides its sign, as in a chunk.
+// N of all chunks.
 __device__ __forceinline__ float row_ceiling(const float *n, uint32_t chunks, Scratch &scratch) {
-    uint64_t first = 0;
-    for (uint32_t c = threadIdx.x; c < chunks; c += blockDim.x) first = greater(first, ((uint64_t)ordered(n[c]) << 32) | (uint32_t)~c);
-    return n[~(uint32_t)cta_greatest(first, scratch)];
+    uint32_t greatest = 0;
+    for (uint32_t c = threadIdx.x; c < chunks; c += blockDim.x) greatest = max(greatest, ordered(n[c]));
+    return from_ordered((uint32_t)cta_greatest(greatest, scratch));
 }
 
 // l of all chunks.
