@@ -60,6 +60,11 @@ fn generate(header: &Path) -> String {
     let mut text = bindings.to_string();
     let structures: Vec<&str> =
         text.lines().filter_map(|line| line.strip_prefix("pub struct ")?.strip_suffix(" {")).collect();
+    // The C++ compilers check the sizes as well: with bindgen's, all sides agree.
+    let words = std::fs::read_to_string(header).expect("the header is text");
+    for name in &structures {
+        assert!(words.contains(&format!("sizeof(struct {name}) ==")), "abi.h: no static_assert of the size of {name}");
+    }
     let list = structures.join(",\n    ");
     text.push_str(PLAIN);
     text.push_str(&format!("plain!(\n    {list}\n);\n"));
