@@ -11,7 +11,8 @@
 //   o[column][channel]   by warps over channels,     f32(exact sum) * 2^(g - 14).
 // Results: o and (n, l) of (row, head, chunk), which combine_chunks.cu takes in order.
 // At launch: every row of an item sees its chunk's first key (position >= 128 chunk), head_dim is a multiple of 16, at most 256, and
-// rows * heads < 2^32. Keys beyond a row's position may hold anything: their scores are not read and their weight is 0.
+// rows * heads < 2^32. Keys and values beyond a row's position may hold any integers,
+// and exponents that are R's of something, or 0: their scores are not read and their weight is 0.
 // Faults: |n| > 2^20 -> ATTENTION; a p' that L does not take -> QUANTIZER; the chunk's partial is then n = 0, l = 1, o = 0. A z is
 // never NaN: it is one or two finite products, |d| < 2^31 times at most 2^96.
 #include "attention.cuh"
@@ -27,9 +28,27 @@ struct Group {
     float z[COLUMNS * Z_STRIDE];
     uint4 u[2][COLUMNS * U_STRIDE]; // [block of channels][column][kstep][t]: lo b0, lo b1, hi b0, hi b1
     float scale[2][COLUMNS];        // 2^(g - 14) of u
+    int query_g[2][COLUMNS];
+    uint32_t key_g[2][PAGE / 4], value_g[2][PAGE / 4]; // four positions a word
     uint32_t row[COLUMNS], head[COLUMNS]; // head: row * heads + query head
     int keys[COLUMNS];              // that the column sees of the chunk, 1 to 128
 };
+
+// What a group's columns are, and the page's exponents. Columns beyond the item's are its last one again.
+__device__ __forceinline__ void describe(const attend_chunks_params &p, Group &s, const attention::PageHead &page, const attend_item &item,
+                                         uint32_t kv_head, uint32_t group, uint32_t total) {
+    if (threadIdx.x >= COLUMNS) return;
+    const uint32_t per_kv = p.cache.heads / p.cache.kv_heads, column = min(group + threadIdx.x, total - 1u), blocks = attention::blocks_of(p.cache.head_dim);
+    const uint32_t row = p.item_rows[item.first + column / per_kv], head = row * p.cache.heads + kv_head * per_kv + column % per_kv;
+    s.row[threadIdx.x] = row;
+    s.head[threadIdx.x] = head;
+    s.keys[threadIdx.x] = min((int)(p.cache.position[row] + 1u - item.chunk * PAGE), PAGE);
+    for (uint32_t block = 0; block < blocks; block++) {
+        s.query_g[block][threadIdx.x] = __ldg(p.q_g + (uint64_t)head * blocks + block);
+        s.key_g[block][threadIdx.x] = __ldg(reinterpret_cast<const uint32_t *>(page.key_g + block * PAGE) + threadIdx.x);
+        s.value_g[block][threadIdx.x] = __ldg(reinterpret_cast<const uint32_t *>(page.value_g + block * PAGE) + threadIdx.x);
+    }
+}
 
 struct Fragments {
     uint4 lo[KSTEPS], hi[KSTEPS];
@@ -46,13 +65,14 @@ __device__ __forceinline__ void load(Fragments &f, const uint8_t *tile, uint32_t
 }
 
 // Scores of this warp's 16 positions with block `block` of all columns, added to z.
-__device__ __forceinline__ void scores(const attend_chunks_params &p, Group &s, const Fragments &keys, const int8_t *key_g, uint32_t block,
-                                       uint32_t columns) {
+__device__ __forceinline__ void scores(const attend_chunks_params &p, Group &s, const Fragments &keys, uint32_t block, uint32_t columns) {
     const uint32_t lane = threadIdx.x & 31u, warp = threadIdx.x >> 5, g = lane >> 2, t = lane & 3u, d = p.cache.head_dim;
-    const uint32_t blocks = attention::blocks_of(d), ksteps = attention::ksteps_of(d, block);
-    const int g0 = key_g[block * PAGE + 16u * warp + g], g1 = key_g[block * PAGE + 16u * warp + g + 8u];
+    const uint32_t ksteps = attention::ksteps_of(d, block);
+    const int8_t *key_g = reinterpret_cast<const int8_t *>(s.key_g[block]) + 16u * warp + g;
+    const int g0 = key_g[0], g1 = key_g[8];
+#pragma unroll 1
     for (uint32_t first = 0; first < columns; first += 8u) {
-        const uint32_t head = s.head[min(first + g, columns - 1u)];
+        const uint32_t head = s.head[first + g];
         const uint8_t *q = p.q + (uint64_t)head * attention::query_bytes(d) + block * (2u * BLOCK) + t * 16u;
         uint4 b[KSTEPS];
 #pragma unroll
@@ -66,10 +86,8 @@ __device__ __forceinline__ void scores(const attend_chunks_params &p, Group &s, 
 #pragma unroll
         for (uint32_t i = 0; i < 4; i++) {
             const uint32_t column = first + 2u * t + (i & 1u);
-            if (column >= columns) continue;
             float *z = s.z + column * Z_STRIDE + 16u * warp + g + 8u * (i >> 1);
-            const int query_g = __ldg(p.q_g + (uint64_t)s.head[column] * blocks + block);
-            const float scale = exact::pow2(query_g + (i < 2u ? g0 : g1));
+            const float scale = exact::pow2(s.query_g[block][column] + (i < 2u ? g0 : g1));
             *z = fmaf(attention::dot(dots, i), scale, block == 0 ? 0.0f : *z);
         }
     }
@@ -84,33 +102,33 @@ __device__ __forceinline__ float warp_greatest(const float (&x)[4]) {
 }
 
 // n, l and u of one column, by a warp; z is left as it is.
-__device__ __forceinline__ void weigh(const attend_chunks_params &p, Group &s, const int8_t *value_g, uint32_t chunk, uint32_t column) {
-    const uint32_t lane = threadIdx.x & 31u, blocks = attention::blocks_of(p.cache.head_dim);
+template <int BLOCKS> __device__ __forceinline__ void weigh(const attend_chunks_params &p, Group &s, uint32_t chunk, uint32_t column) {
+    const uint32_t lane = threadIdx.x & 31u;
     const uint32_t row = s.row[column], keys = (uint32_t)s.keys[column];
     const float4 z4 = *reinterpret_cast<const float4 *>(s.z + column * Z_STRIDE + 4u * lane);
     float z[4] = {z4.x, z4.y, z4.z, z4.w};
 #pragma unroll
     for (uint32_t i = 0; i < 4; i++)
         if (4u * lane + i >= keys) z[i] = __uint_as_float(0xff800000u);
-    float n = ceilf(warp_greatest(z));
+    const float n = ceilf(warp_greatest(z));
     const bool bad = !(fabsf(n) <= attention::N_MAX);
-    if (bad) n = 0.0f;
     float weight[4];
 #pragma unroll
-    for (uint32_t i = 0; i < 4; i++) weight[i] = bad || 4u * lane + i >= keys ? 0.0f : exact::exp2(z[i] - n);
+    for (uint32_t i = 0; i < 4; i++) weight[i] = attention::exp2_below(z[i] - (bad ? __uint_as_float(0x7f800000u) : n));
     const float l = exact::warp_s128(weight);
     if (lane == 0) {
         if (bad) exact::record_fault(p.fault + row, p.cache.layer, STAGE_ATTENTION, FAULT_ATTENTION);
         float *nl = p.nl + 2u * ((uint64_t)s.head[column] * p.max_chunks + chunk);
-        *reinterpret_cast<float2 *>(nl) = make_float2(n, bad ? 1.0f : l);
+        *reinterpret_cast<float2 *>(nl) = bad ? make_float2(0.0f, 1.0f) : make_float2(n, l);
     }
-    for (uint32_t block = 0; block < blocks; block++) {
-        const uint32_t exponents = __ldg(reinterpret_cast<const uint32_t *>(value_g + block * PAGE) + lane);
+#pragma unroll 1
+    for (uint32_t block = 0; block < BLOCKS; block++) {
+        const uint32_t exponents = s.value_g[block][lane];
         float weighted[4];
 #pragma unroll
         for (uint32_t i = 0; i < 4; i++) {
             const int g = (int8_t)(exponents >> (8u * i));
-            weighted[i] = weight[i] == 0.0f ? 0.0f : weight[i] * exact::pow2(g + RIGHT_BITS);
+            weighted[i] = weight[i] * exact::pow2(g + RIGHT_BITS);
         }
         const exact::Slices u = exact::quantize_left(weighted);
         uint32_t *to = reinterpret_cast<uint32_t *>(s.u[block] + column * U_STRIDE + 4u * (lane >> 3) + (lane & 3u)) + ((lane >> 2) & 1u);
@@ -127,6 +145,7 @@ __device__ __forceinline__ void weigh(const attend_chunks_params &p, Group &s, c
 __device__ __forceinline__ void values(const attend_chunks_params &p, const Group &s, const Fragments &v, uint32_t chunk, uint32_t tile,
                                        uint32_t columns) {
     const uint32_t lane = threadIdx.x & 31u, g = lane >> 2, t = lane & 3u, block = tile / 8u;
+#pragma unroll 1
     for (uint32_t first = 0; first < columns; first += 8u) {
         const uint4 *u = s.u[block] + min(first + g, columns - 1u) * U_STRIDE + t;
         attention::Products sums;
@@ -146,7 +165,7 @@ __device__ __forceinline__ void values(const attend_chunks_params &p, const Grou
 
 // One item for one kv head. With one block of channels the page's fragments stay in registers over all groups of columns.
 template <int BLOCKS> __device__ __forceinline__ void run(const attend_chunks_params &p, Group &s, const attend_item &item, uint32_t kv_head) {
-    const uint32_t warp = threadIdx.x >> 5, d = p.cache.head_dim, per_kv = p.cache.heads / p.cache.kv_heads, total = item.count * per_kv;
+    const uint32_t warp = threadIdx.x >> 5, d = p.cache.head_dim, total = item.count * (p.cache.heads / p.cache.kv_heads);
     const attention::PageHead page = attention::page_head(p.cache, item.page, kv_head);
     Fragments keys, v;
     if (BLOCKS == 1) {
@@ -155,25 +174,30 @@ template <int BLOCKS> __device__ __forceinline__ void run(const attend_chunks_pa
     }
     for (uint32_t group = 0; group < total; group += COLUMNS) {
         const uint32_t columns = min(total - group, (uint32_t)COLUMNS);
-        if (threadIdx.x < columns) {
-            const uint32_t column = group + threadIdx.x, row = p.item_rows[item.first + column / per_kv];
-            s.row[threadIdx.x] = row;
-            s.head[threadIdx.x] = row * p.cache.heads + kv_head * per_kv + column % per_kv;
-            s.keys[threadIdx.x] = min((int)(p.cache.position[row] + 1u - item.chunk * PAGE), PAGE);
-        }
+        describe(p, s, page, item, kv_head, group, total);
         __syncthreads();
 #pragma unroll 1 // or both blocks' keys are loaded at once, more registers than there are
         for (uint32_t block = 0; block < BLOCKS; block++) {
-            if (BLOCKS > 1) load(keys, page.keys + attention::key_tile(d, block, warp), attention::ksteps_of(d, block));
-            scores(p, s, keys, page.key_g, block, columns);
+            if (BLOCKS == 1) {
+                scores(p, s, keys, block, columns);
+            } else {
+                Fragments some;
+                load(some, page.keys + attention::key_tile(d, block, warp), attention::ksteps_of(d, block));
+                scores(p, s, some, block, columns);
+            }
         }
         __syncthreads();
-        for (uint32_t column = warp; column < columns; column += WARPS) weigh(p, s, page.value_g, item.chunk, column);
+        for (uint32_t column = warp; column < columns; column += WARPS) weigh<BLOCKS>(p, s, item.chunk, column);
         __syncthreads();
 #pragma unroll 1
         for (uint32_t tile = warp; tile < d / 16u; tile += WARPS) {
-            if (BLOCKS > 1) load(v, page.values + attention::value_tile(tile), KSTEPS);
-            values(p, s, v, item.chunk, tile, columns);
+            if (BLOCKS == 1) {
+                values(p, s, v, item.chunk, tile, columns);
+            } else {
+                Fragments some;
+                load(some, page.values + attention::value_tile(tile), KSTEPS);
+                values(p, s, some, item.chunk, tile, columns);
+            }
         }
         __syncthreads();
     }
@@ -188,7 +212,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) attend_chunks(const 
 }
 KERNEL(attend_chunks)
 
-extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) attend_chunks_wide(const __grid_constant__ attend_chunks_params p) {
+extern "C" __global__ void __launch_bounds__(32 * WARPS, 1) attend_chunks_wide(const __grid_constant__ attend_chunks_params p) {
     __shared__ __align__(16) Group s;
     const uint32_t count = *p.item_count;
     for (uint32_t i = blockIdx.x; i < count; i += gridDim.x) run<2>(p, s, p.items[i], blockIdx.y);

@@ -13,7 +13,8 @@
 // the copy is the page's own layout, which is operand A's.
 // Output o / l: f32 (attention), or R (rows_q, head_dim 128 or 256, where a block of columns is of one head), or both.
 // At launch: a tile's rows are of one sequence, at ascending positions, their columns at most 64 (wide: 32); head_dim a multiple of 16, at
-// most 256; dynamic shared memory as attend_prefill.rs computes it. Keys beyond a row's position may hold anything.
+// most 256; dynamic shared memory as attend_prefill.rs computes it. Keys and values beyond a row's position may hold any integers, and
+// exponents that are R's of something, or 0.
 // Faults: |n| > 2^20 -> ATTENTION; a p' that L does not take -> QUANTIZER, both at stage ATTENTION; an o / l that R does not take ->
 // QUANTIZER at ATTENTION_OUTPUT, and zeros. A z is never NaN: it is one or two finite products.
 #include "attention.cuh"
@@ -169,12 +170,13 @@ template <int BLOCKS, int TILES> struct Prefill {
         n = ceilf(m);
         const bool use = seen && fabsf(n) <= attention::N_MAX;
         if (seen && !use && g == 0) fault(c, i, STAGE_ATTENTION, FAULT_ATTENTION);
+        if (!use) n = __uint_as_float(0x7f800000u);
         float s[2][4]; // S128 from s = 64 on: s[half][position tile mod 4]
 #pragma unroll
         for (int k = 0; k < 8; k++)
 #pragma unroll
             for (int half = 0; half < 2; half++) {
-                const float x = use ? exact::exp2(z[c][k][i + 2 * half] - n) : 0.0f;
+                const float x = attention::exp2_below(z[c][k][i + 2 * half] - n);
                 z[c][k][i + 2 * half] = x;
                 s[half][k & 3] = k < 4 ? x : s[half][k & 3] + x;
             }
@@ -208,9 +210,7 @@ template <int BLOCKS, int TILES> struct Prefill {
         for (int k = 0; k < 8; k++)
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                // Absent keys have weight 0 and an exponent that may be anything.
-                const int v = value_g[16 * k + 8 * (e >> 1) + (int)g] + RIGHT_BITS;
-                w[k][e] = x[k][e] == 0.0f ? 0.0f : x[k][e] * exact::pow2(v);
+                w[k][e] = x[k][e] * exact::pow2(value_g[16 * k + 8 * (e >> 1) + (int)g] + RIGHT_BITS);
                 greatest[e & 1] = max(greatest[e & 1], __float_as_uint(w[k][e]));
             }
         int exponent[2], b[2];
@@ -231,12 +231,12 @@ template <int BLOCKS, int TILES> struct Prefill {
         if (__any_sync(ALL, open[0] || open[1])) {
 #pragma unroll
             for (int i = 0; i < 2; i++) {
-                const float to = exact::pow2(b[i] - exponent[i]);
+                const float to = exact::pow2(b[i] - exponent[i]), most = exact::MAGIC + (float)((1 << b[i]) - 1);
                 uint32_t sum = 0;
 #pragma unroll
                 for (int k = 0; k < 8; k++)
-                    sum += exact::round_scaled(w[k][i], to, (1 << b[i]) - 1) + exact::round_scaled(w[k][i + 2], to, (1 << b[i]) - 1);
-                if (over_lanes_sum(sum) > (uint32_t)LEFT_SUM && open[i]) b[i]--;
+                    sum += __float_as_uint(fminf(fmaf(w[k][i], to, exact::MAGIC), most)) + __float_as_uint(fminf(fmaf(w[k][i + 2], to, exact::MAGIC), most));
+                if (over_lanes_sum(sum - 16u * exact::MAGIC_BITS) > (uint32_t)LEFT_SUM && open[i]) b[i]--;
             }
         }
         float to[2], limit[2];

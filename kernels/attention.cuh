@@ -67,6 +67,21 @@ __device__ __forceinline__ float dot(const Products &p, int i) {
     return (float)(int)((((high << 8) + middle) << 8) + low);
 }
 
+// exact::exp2 for x <= 0, and 0 for NaN: of a column that sees nothing or has a fault n is +inf, and p comes out as 0.
+__device__ __forceinline__ float exp2_below(float x) {
+    const float t = x + exact::MAGIC;
+    const float r = x - (t - exact::MAGIC);
+    float p = exact::from_bits(0x3920fdde);
+    p = fmaf(p, r, exact::from_bits(0x3aaf9f2a));
+    p = fmaf(p, r, exact::from_bits(0x3c1d96a6));
+    p = fmaf(p, r, exact::from_bits(0x3d635774));
+    p = fmaf(p, r, exact::from_bits(0x3e75fdee));
+    p = fmaf(p, r, exact::from_bits(0x3f317218));
+    p = fmaf(p, r, 1.0f);
+    // Of the low bits of t only nine stay in the word.
+    return x >= -125.0f ? exact::from_bits(__float_as_uint(p) + (__float_as_uint(t) << 23)) : 0.0f;
+}
+
 // 2^e for an integer-valued e <= 0, or 0 when e is below -100.
 __device__ __forceinline__ float decay(float e) { return e < -100.0f ? 0.0f : exact::pow2((int)e); }
 
