@@ -13,14 +13,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use grail_engine::EngineOptions;
+use grail_engine::{DeviceChoice, EngineOptions};
 use grail_engine::types::Sampling;
 
 pub use bench::{Bench, BenchCommand, BenchRollouts, Growth};
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
-pub use subnet::{DataFlag, Device, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
+pub use subnet::{DataFlag, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
 pub use values::{Bytes, Counts, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
     Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,
@@ -82,10 +82,13 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Engine (changes speed, never a result)")]
 pub struct EngineFlags {
+    /// cpu, cuda, cuda:0,1 or auto: the first usable GPU, else the CPU
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto, env = "GRAIL_DEVICE")]
+    pub device: DeviceChoice,
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", env = "GRAIL_THREADS")]
     pub threads: Option<NonZeroUsize>,
-    /// Memory for weights, activations and cache, such as 8GiB or 500MB [default: four fifths of what is free]
+    /// Memory for weights, activations and cache, such as 8GiB or 500MB [default: four fifths of what is free, of a GPU's nine tenths]
     #[arg(long, value_name = "SIZE", env = "GRAIL_MEMORY")]
     pub memory: Option<Bytes>,
     /// Instruction set [default: the machine's best]
@@ -114,6 +117,7 @@ impl EngineFlags {
             Cpu::Avx512 => "avx512",
         });
         EngineOptions {
+            device: self.device.clone(),
             threads: self.threads.map(NonZeroUsize::get),
             cpu: cpu.map(str::to_owned),
             memory_bytes: self.memory.map(|m| m.0),

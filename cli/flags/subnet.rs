@@ -152,13 +152,6 @@ impl FromStr for DurationText {
     }
 }
 
-/// Where a model runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Device {
-    /// The processor.
-    Cpu,
-}
-
 /// `grail localnet`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -234,9 +227,6 @@ pub struct Mine {
     /// Most problems that are answered at once; all of a batch are lost if a miner is killed meanwhile
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = value_parser!(u32).range(1..=4096))]
     pub batch: u32,
-    /// Where the model runs
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: Device,
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
@@ -284,9 +274,6 @@ pub struct Validate {
     /// How much of all weight is burnt
     #[arg(long, value_name = "PERCENT", env = "GRAIL_BURN_PERCENTAGE", default_value_t = 0.0)]
     pub burn_percentage: f64,
-    /// Where the model runs
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    pub device: Device,
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,

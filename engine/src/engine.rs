@@ -52,6 +52,7 @@ impl Default for EngineOptions {
 pub struct Engine {
     pub(crate) model: Box<dyn Backend>,
     cpu: (Isa, usize),
+    on_cpu: bool,
     pub(crate) book: PageBook,
     pub(crate) options: EngineOptions,
     why: Option<String>,
@@ -141,7 +142,7 @@ impl Engine {
         let mut model = CpuModel::load(checkpoint, isa, pool)?;
         let rows = options.step_rows.max(options.max_batch).min(WARM_ROWS);
         model.warm(rows, book.limit().min(pages_for(WARM_POSITIONS)))?;
-        Ok(Self { model: Box::new(model), cpu, why, book, options, memory })
+        Ok(Self { model: Box::new(model), cpu, on_cpu: true, why, book, options, memory })
     }
 
     #[cfg(feature = "cuda")]
@@ -159,7 +160,7 @@ impl Engine {
         let memory = crate::cuda::CudaModel::memory(&device, &checkpoint, &options)?;
         let book = memory.book()?;
         let model = crate::cuda::CudaModel::load(device, checkpoint, &options, book.limit())?;
-        Ok(Self { model: Box::new(model), cpu, why: None, book, options, memory })
+        Ok(Self { model: Box::new(model), cpu, on_cpu: false, why: None, book, options, memory })
     }
 
     /// [`Engine::load`] of a folder in Hugging Face layout.
@@ -190,9 +191,14 @@ impl Engine {
         self.why.as_deref()
     }
 
-    /// The CPU's instruction set and threads in use.
-    pub fn cpu(&self) -> (Isa, usize) {
-        self.cpu
+    /// The CPU's instruction set and threads in use, unless the model is on a GPU.
+    pub fn cpu(&self) -> Option<(Isa, usize)> {
+        self.on_cpu.then_some(self.cpu)
+    }
+
+    /// What the host uses beside the device.
+    pub(crate) fn host_isa(&self) -> Isa {
+        self.cpu.0
     }
 
     /// Positions of key/value cache that fit the budget.

@@ -71,7 +71,7 @@ impl Engine {
         let width = self.config().hidden_size;
         let (mut hidden, count) = (Vec::new(), segment.tokens.len());
         self.model.hidden(0..count, &mut hidden)?;
-        let isa = self.cpu().0;
+        let isa = self.host_isa();
         self.model.logits(0..count, &mut |row, logits| {
             let position = segment.start + row;
             if let Some(fault) = pass.faults[row] {
