@@ -118,7 +118,7 @@ impl<'a> Distribution<'a> {
         let sampling = match &self.choice {
             Choice::Greedy(_) => 0.0,
             Choice::All(_, sum) => sum.as_ref()?.logprob(logit),
-            Choice::Kept { k, n, log_mass, .. } => (logit * k - n).mul_add(LN2, -log_mass),
+            Choice::Kept { k, n, log_mass, .. } => ops::log_mass_probability(logit * k, *n, *log_mass),
         };
         Some(Logprobs { raw, sampling })
     }
@@ -304,6 +304,28 @@ mod tests {
                 prop_assert!(compare(isa, &logits, &tokens, &sampling, &Seed(seed)), "{isa}");
             }
         }
+    }
+
+    /// y = -0 beside a maximum of +0, and l = 1: without the rule the sign would be that of whichever zero was met first.
+    #[test]
+    fn a_log_probability_is_never_minus_zero() {
+        for logits in [[-0.0f32, -500.0], [0.0, -500.0]] {
+            for first in [0.0f32, -0.0] {
+                let row = [&logits[..], &[-600.0; 140], &[first, -700.0]].concat();
+                let sampling = Sampling { top_k: 1, ..Sampling::default() };
+                for isa in Isa::available() {
+                    assert!(compare(isa, &row, &[], &sampling, &Seed([1; 32])));
+                    let (mut row, mut scratch) = (row.clone(), Vec::new());
+                    let d = Distribution::new(isa, &mut row, &[], &sampling, true, &mut scratch).unwrap();
+                    let sampling = d.logprobs(0).unwrap().sampling;
+                    assert_eq!(sampling.to_bits(), 0, "the only kept token is certain");
+                }
+                let n = numerics::log_sum(&[-0.0, first, -500.0], 1.0).unwrap();
+                assert!([0.0f32, -0.0].iter().all(|&x| n.logprob(x).to_bits() != (-0.0f32).to_bits()));
+            }
+        }
+        let alone = numerics::log_sum(&[-0.0, -500.0], 1.0).unwrap();
+        assert_eq!((alone.l, alone.logprob(-0.0).to_bits()), (1.0, 0));
     }
 
     #[test]

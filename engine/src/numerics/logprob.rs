@@ -24,8 +24,14 @@ pub struct LogSum {
 impl LogSum {
     /// ln of the probability of an id with this logit.
     pub fn logprob(&self, logit: f32) -> f32 {
-        (logit * self.k - self.n).mul_add(f32::from_bits(0x3f31_7218), -ln(self.l))
+        log_probability(logit * self.k, self.n, self.l)
     }
+}
+
+/// fma(y - N, ln 2, -ln(mass)), and +0 for -0: which zero N is where both are a maximum, section 9 leaves open, and only here
+/// would it show.
+pub(super) fn log_probability(y: f32, n: f32, mass: f32) -> f32 {
+    (y - n).mul_add(f32::from_bits(0x3f31_7218), -ln(mass)) + 0.0
 }
 
 /// N and l of y = logits * k.

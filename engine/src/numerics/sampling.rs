@@ -1,7 +1,7 @@
 //! Section 11: sampling, a pure function of (logits, seed, position).
 
 use super::elementary::{exp2, ln, ln_reduced};
-use super::logprob::{log_sum, scale_of_temperature};
+use super::logprob::{log_probability, log_sum, scale_of_temperature};
 use crate::FaultKind;
 use crate::types::{Sampling, Seed};
 
@@ -118,7 +118,7 @@ pub fn sample(
         logits.iter().map(|&x| sum.logprob(x)).collect()
     } else {
         let m = kept_mass as f32 * 2f32.powi(-40);
-        y.iter().map(|y| (y - sum.n).mul_add(ln2, -ln(m))).collect()
+        y.iter().map(|&y| log_probability(y, sum.n, m)).collect()
     };
     Ok(Sampled { token, raw_logprobs, sampling_logprobs, n: Some(sum.n), kept, kept_mass, total_mass, scores })
 }

@@ -47,7 +47,12 @@ dispatched! {
 
 /// fma(y - N, ln2, -ln(l)) with the N and l of [`log_sum`].
 pub fn log_probability(y: f32, n: f32, l: f32) -> f32 {
-    (y - n).mul_add(LN2, -ln(l))
+    log_mass_probability(y, n, ln(l))
+}
+
+/// The same where ln of the mass is known. Never -0: which zero N is where both are a maximum is nowhere written.
+pub fn log_mass_probability(y: f32, n: f32, log_mass: f32) -> f32 {
+    (y - n).mul_add(LN2, -log_mass) + 0.0
 }
 
 #[inline(always)]
