@@ -101,10 +101,8 @@ impl World {
         let (device_q, device_k) =
             (DeviceBuffer::from_slice(device, &q).unwrap(), DeviceBuffer::from_slice(device, &k).unwrap());
         let inverse = numerics::inverse_frequencies(THETA, d);
-        let table: Vec<_> = (0..MAX_PAGES as usize * PAGE).map(|p| numerics::rope_row(&inverse, p)).collect();
-        let flat = |part: fn(&(Vec<f32>, Vec<f32>)) -> &Vec<f32>| -> Vec<f32> {
-            table.iter().flat_map(part).copied().collect()
-        };
+        let table = (0..MAX_PAGES as usize * PAGE).map(|p| numerics::rope_row(&inverse, p));
+        let (cos, sin): (Vec<_>, Vec<_>) = table.unzip();
         let pool = 24;
         let mut world = Self {
             device: device.clone(),
@@ -113,8 +111,8 @@ impl World {
             step: StepRows::new(device, MAX_ROWS, SLOTS, MAX_PAGES).unwrap(),
             queries: QueryColumns::new(device, &shape, MAX_ROWS).unwrap(),
             norms: Norms { q, k, device_q, device_k },
-            cos: DeviceBuffer::from_slice(device, &flat(|t| &t.0)).unwrap(),
-            sin: DeviceBuffer::from_slice(device, &flat(|t| &t.1)).unwrap(),
+            cos: DeviceBuffer::from_slice(device, &cos.concat()).unwrap(),
+            sin: DeviceBuffer::from_slice(device, &sin.concat()).unwrap(),
             sequences: vec![Sequence::default(); SLOTS as usize],
             fault: DeviceBuffer::from_slice(device, &vec![abi::NO_FAULT; MAX_ROWS as usize]).unwrap(),
         };
