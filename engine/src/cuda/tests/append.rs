@@ -103,7 +103,7 @@ fn steps_continue_sequences_as_the_reference_does() {
     let Some(device) = device() else { return };
     for (top_k, top_p) in [(0, 1.0), (20, 0.9), (0, 0.7)] {
         let sampling = Sampling { temperature: 1.0, top_k, top_p, repetition_penalty: 1.05 };
-        let mut sequences = vec![vec![5u32, 9, 5], vec![1], vec![149, 2]];
+        let mut sequences = [vec![5u32, 9, 5], vec![1], vec![149, 2]];
         let parameters: Vec<(&[u32], u32)> = sequences.iter().map(|s| (s.as_slice(), 1000)).collect();
         let mut steps = Steps::new(&device, &parameters, &sampling, &[]);
         for step in 0..7 {

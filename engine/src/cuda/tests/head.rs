@@ -17,7 +17,7 @@ struct Case {
 }
 
 fn slices(q: i16) -> (u8, u8) {
-    let lo = (i32::from(q) + 128 & 255) - 128;
+    let lo = ((i32::from(q) + 128) & 255) - 128;
     (lo as u8, ((i32::from(q) - lo) / 256) as u8)
 }
 
