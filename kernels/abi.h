@@ -125,6 +125,12 @@ struct quantize_rows_params {
 #define PRODUCT_ADD 1u      /* y = y + product: the residual (NUMERICS 7) */
 #define PRODUCT_SILU_MUL 2u /* y = silu(gate) * up; tiles hold gate in rows 0-7 and up in rows 8-15 */
 
+/* Dynamic shared memory of a CTA. */
+#define GEMM_SHARED_BYTES 100896
+#define GEMM_NARROW_SHARED_BYTES 50192
+#define GEMV_SHARED_BYTES 32768
+#define GEMV_WIDE_SHARED_BYTES 65536
+
 struct product_params {
     const uint8_t *w; /* packed weights */
     const int8_t *w_g;

@@ -5,7 +5,7 @@
 // Sum  per element: the integers of a block exactly, then y = fma(f32(d), 2^(gL + gR), y) for ascending blocks from +0. Warps of a CTA
 //      take turns at the blocks of a feature tile and hand f32(d) * 2^(gL + gR), which is exact, through shared memory to one owner,
 //      who adds them in order of their blocks: the same roundings as that fma.
-// Launch  persistent: any number of CTAs of 256 threads, 32 KiB MT of dynamic shared memory.
+// Launch  persistent: any number of CTAs of 256 threads, GEMV*_SHARED_BYTES of dynamic shared memory.
 //
 // Weights go from memory straight to registers, 16 bytes a lane and consecutive, one block ahead of their use: 32 KiB MT are in flight
 // per CTA. A weight fragment serves all row tiles from registers.
@@ -144,6 +144,9 @@ template <int MT> __device__ __forceinline__ void gemv_tiles(const product_param
 }
 
 } // namespace
+
+constexpr uint32_t exchange_bytes(uint32_t tiles) { return 2 * WARPS * GROUP * tiles * 32 * 16; }
+static_assert(exchange_bytes(1) == GEMV_SHARED_BYTES && exchange_bytes(2) == GEMV_WIDE_SHARED_BYTES, "what launches give");
 
 // One feature tile at a time: up to 16 rows, or where few CTAs would be left otherwise.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) gemv(const __grid_constant__ product_params p) {

@@ -59,14 +59,17 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) quantize_weights(const 
     for (uint32_t r = warp; r < TILE_FEATURES; r += WARPS) {
         uint32_t from;
         bool is_up;
-        if (!source(p, tile * TILE_FEATURES + r, from, is_up)) continue; // the same for the whole warp
-        float x[4];
-        load4(p, is_up ? p.up : p.w, (size_t)from * p.k + column, column < p.k ? p.k - column : 0, wide, x);
-        const exact::Slices s = exact::quantize_left(x);
+        const bool present = source(p, tile * TILE_FEATURES + r, from, is_up); // the same for the whole warp
+        exact::Slices s = {0, 0, 0, false};
+        if (present) {
+            float x[4];
+            load4(p, is_up ? p.up : p.w, (size_t)from * p.k + column, column < p.k ? p.k - column : 0, wide, x);
+            s = exact::quantize_left(x);
+        }
         uint8_t *word = staged + exact::weight_word(r, lane);
         *reinterpret_cast<uint32_t *>(word) = s.lo;
         *reinterpret_cast<uint32_t *>(word + WEIGHT_PLANE_BYTES) = s.hi;
-        if (lane == 0) {
+        if (present && lane == 0) {
             p.g[place * TILE_FEATURES + r] = (int8_t)s.g;
             if (s.fault) atomicMin(p.fault, is_up ? p.rows + from : from);
         }

@@ -21,9 +21,11 @@ impl GemmTile {
         }
     }
 
-    /// One buffer of weights, two of rows, two of scales.
     fn shared_bytes(self) -> u32 {
-        3 * self.edge() * 2 * abi::BLOCK + 2 * 4 * 2 * self.edge()
+        match self {
+            Self::Wide => abi::GEMM_SHARED_BYTES,
+            Self::Narrow => abi::GEMM_NARROW_SHARED_BYTES,
+        }
     }
 
     /// Blocks that a multiprocessor holds at once.
@@ -86,7 +88,7 @@ impl Gemm {
             GemmTile::Wide => &self.wide,
             GemmTile::Narrow => &self.narrow,
         };
-        // SAFETY: `params` has checked every shape; the shared memory is Layout::BYTES of gemm.cu.
+        // SAFETY: `params` has checked every shape; gemm.cu asserts the shared memory.
         unsafe { kernel.launch(shape, &params) }
     }
 }

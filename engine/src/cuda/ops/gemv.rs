@@ -24,9 +24,11 @@ impl GemvForm {
         }
     }
 
-    /// Two buffers in which eight warps hand over four tiles of rows.
     fn shared_bytes(self) -> u32 {
-        self.tiles() << 15
+        match self {
+            Self::Single => abi::GEMV_SHARED_BYTES,
+            Self::Double => abi::GEMV_WIDE_SHARED_BYTES,
+        }
     }
 
     /// Blocks that a multiprocessor holds at once.

@@ -36,9 +36,7 @@ impl PackedWeights {
         require(rows > 0 && k > 0, "weights", || format!("{rows} rows of {k} elements"))?;
         let places = tiles as usize * k.div_ceil(abi::BLOCK) as usize;
         // A kernel gives each block of a tile a thread block of its own.
-        require(tiles < 1 << 28 && places < 1 << 31, "weights", || {
-            format!("{rows} rows of {k} elements are too many")
-        })?;
+        require(places < 1 << 27, "weights", || format!("{rows} rows of {k} elements are too many"))?;
         Ok(Self {
             q: DeviceBuffer::zeroed(device, places * abi::WEIGHT_TILE_BYTES as usize)?,
             g: DeviceBuffer::zeroed(device, places * abi::TILE_FEATURES as usize)?,
