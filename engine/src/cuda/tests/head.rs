@@ -66,7 +66,8 @@ impl Case {
 
     /// `[T/8][block][kstep 4][lane 32][16 bytes: lo b0, lo b1, hi b0, hi b1]`, exponents `[T/8][block][8]`.
     fn packed_rows(&self) -> (Vec<u8>, Vec<i8>) {
-        let (tiles, blocks) = (self.rows.len().div_ceil(8), self.blocks());
+        // A launch may be for more rows than there are.
+        let (tiles, blocks) = (self.rows.len().max(130).div_ceil(8), self.blocks());
         let (mut q, mut g) = (vec![0u8; tiles * blocks * 2048], vec![0i8; tiles * blocks * 8]);
         for (t, x) in self.rows.iter().enumerate() {
             for (k, &value) in x.q.iter().enumerate() {
@@ -111,7 +112,7 @@ impl Case {
             x: &bytes(&x),
             x_g: &exponents(&x_g),
         };
-        head.run(&input, &mut reading).unwrap();
+        head.run_at_most(&input, &mut reading, max_rows as u32).unwrap();
         Choose::new(device).unwrap().run(&mut reading).unwrap();
         reading
     }
@@ -175,6 +176,39 @@ fn any_number_of_rows_agrees() {
     // A launch for more rows than are in use, as a captured step is.
     for (rows, max_rows) in [(1, 8), (3, 16), (20, 64), (2, 130), (70, 130)] {
         check(&device, &Case::random(140, 33, rows), &Sampling::default(), max_rows, 6);
+    }
+}
+
+/// A head made for many rows, launched for those in use: every form of the kernel from one wrapper.
+#[test]
+fn the_launch_is_for_the_rows_in_use() {
+    let Some(device) = device() else { return };
+    for rows in [1, 12, 30, 50, 70] {
+        let case = Case::random(150, 64, rows);
+        let asks = asks(rows, 150);
+        let (head, shape) = (Head::new(&device, 64, 70).unwrap(), |slices| ReadingShape {
+            vocabulary: 150,
+            rows: 70,
+            questions: 140,
+            slots: 70,
+            slices,
+            layer: LAYER,
+        });
+        let mut reading = prepared(&device, shape(2), &asks, &Sampling::default(), true, false);
+        let ((weight, weight_g), (x, x_g)) = (case.packed_weights(), case.packed_rows());
+        let input = HeadInput {
+            weight: &DeviceBuffer::from_slice(&device, &weight).unwrap(),
+            weight_g: &DeviceBuffer::from_slice(&device, &weight_g).unwrap(),
+            x: &DeviceBuffer::from_slice(&device, &x).unwrap(),
+            x_g: &DeviceBuffer::from_slice(&device, &x_g).unwrap(),
+        };
+        head.run(&input, &mut reading).unwrap();
+        Choose::new(&device).unwrap().run(&mut reading).unwrap();
+        for (ask, found) in asks.iter().zip(reading.answers().unwrap()) {
+            assert_eq!(bits(&found), bits(&expected(&case.logits(ask.row), ask, &Sampling::default())), "{ask:?}");
+        }
+        assert!(head.run_at_most(&input, &mut reading, rows as u32 - 1).is_err());
+        assert!(head.run_at_most(&input, &mut reading, 71).is_err());
     }
 }
 
