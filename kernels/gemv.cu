@@ -145,8 +145,8 @@ template <int MT> __device__ __forceinline__ void gemv_tiles(const product_param
 
 } // namespace
 
-constexpr uint32_t exchange_bytes(uint32_t tiles) { return 2 * WARPS * GROUP * tiles * 32 * 16; }
-static_assert(exchange_bytes(1) == GEMV_SHARED_BYTES && exchange_bytes(2) == GEMV_WIDE_SHARED_BYTES, "what launches give");
+constexpr uint32_t bytes_of(uint32_t tiles) { return 2 * WARPS * GROUP * tiles * 32 * 16; }
+static_assert(bytes_of(1) == GEMV_SHARED_BYTES && bytes_of(2) == GEMV_WIDE_SHARED_BYTES, "what launches give");
 
 // One feature tile at a time: up to 16 rows, or where few CTAs would be left otherwise.
 extern "C" __global__ void __launch_bounds__(32 * WARPS, 2) gemv(const __grid_constant__ product_params p) {

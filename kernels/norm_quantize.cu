@@ -17,6 +17,18 @@ __device__ __forceinline__ float4 weights(const norm_quantize_params &p, uint32_
     const float *w = p.weight + column;
     return make_float4(column < p.n ? w[0] : 0.0f, column + 1 < p.n ? w[1] : 0.0f, column + 2 < p.n ? w[2] : 0.0f, 0.0f);
 }
+
+__device__ __forceinline__ void store_copy(const norm_quantize_params &p, size_t at, uint32_t column, const float (&y)[4]) {
+    if (p.n % 4 == 0 && column < p.n) {
+        *reinterpret_cast<float4 *>(p.normed + at) = make_float4(y[0], y[1], y[2], y[3]);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if (column + i < p.n) p.normed[at + i] = y[i];
+    }
+}
+
 } // namespace
 
 extern "C" __global__ void __launch_bounds__(THREADS) norm_quantize(const __grid_constant__ norm_quantize_params p) {
@@ -52,8 +64,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) norm_quantize(const __grid
         for (int i = 0; i < 4; i++) {
             const bool inside = column + i < p.n;
             if (!inside || !finite) y[i] = 0.0f;
-            if (p.normed && inside) p.normed[(size_t)t * p.n + column + i] = y[i];
         }
+        if (p.normed) store_copy(p, (size_t)t * p.n + column, column, y);
         const exact::Slices s = exact::quantize_right(y);
         const size_t place = (size_t)(t / TILE_TOKENS) * blocks + c;
         exact::store_right(p.q + place * ROWS_TILE_BYTES, t % TILE_TOKENS, s);

@@ -11,6 +11,7 @@
 namespace {
 
 constexpr int WARPS = 4;
+constexpr uint32_t PAD = 64; // between k32 steps of the staged tile: a warp's words fall on twice as many banks
 
 __device__ __forceinline__ float widen(const void *w, uint32_t element, size_t i) {
     if (element == ELEMENT_F32) return static_cast<const float *>(w)[i];
@@ -48,7 +49,7 @@ __device__ __forceinline__ bool source(const quantize_weights_params &p, uint32_
 } // namespace
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS) quantize_weights(const __grid_constant__ quantize_weights_params p) {
-    __shared__ __align__(16) uint8_t staged[WEIGHT_TILE_BYTES];
+    __shared__ __align__(16) uint8_t staged[WEIGHT_TILE_BYTES + KSTEPS * PAD];
     const uint32_t warp = threadIdx.x >> 5, lane = threadIdx.x & 31u;
     const uint32_t blocks = (p.k + BLOCK - 1) / BLOCK;
     const uint32_t tile = p.first / TILE_FEATURES + blockIdx.x / blocks, block = blockIdx.x % blocks;
@@ -66,7 +67,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) quantize_weights(const 
             load4(p, is_up ? p.up : p.w, (size_t)from * p.k + column, column < p.k ? p.k - column : 0, wide, x);
             s = exact::quantize_left(x);
         }
-        uint8_t *word = staged + exact::weight_word(r, lane);
+        uint8_t *word = staged + exact::weight_word(r, lane) + lane / 8 * PAD;
         *reinterpret_cast<uint32_t *>(word) = s.lo;
         *reinterpret_cast<uint32_t *>(word + WEIGHT_PLANE_BYTES) = s.hi;
         if (present && lane == 0) {
@@ -80,7 +81,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) quantize_weights(const 
         uint32_t from;
         bool is_up;
         const bool upper = source(p, row, from, is_up), lower = source(p, row + 8, from, is_up);
-        const uint4 v = upper || lower ? reinterpret_cast<const uint4 *>(staged)[chunk] : make_uint4(0, 0, 0, 0);
+        const uint4 v = upper || lower ? *reinterpret_cast<const uint4 *>(staged + 16 * chunk + 16 * chunk / WEIGHT_KSTEP_BYTES * PAD) : make_uint4(0, 0, 0, 0);
         uint4 *out = reinterpret_cast<uint4 *>(p.q + place * WEIGHT_TILE_BYTES) + chunk;
         if (upper && lower) {
             *out = v;
