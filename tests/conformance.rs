@@ -7,7 +7,7 @@ mod runners;
 
 use std::path::Path;
 
-use grail_engine::EngineOptions;
+use grail_engine::{DeviceChoice, EngineOptions};
 use grail_engine::cpu::isa::Isa;
 use runners::generated::Outcome;
 use runners::{beacon, chain, exact_model, exact_ops, legacy, program, protocol, store, transformers, wallet};
@@ -146,8 +146,14 @@ fn model(folder: &Path, path: &Path) -> Outcome<usize> {
     for isa in Isa::available() {
         for (threads, max_batch, step_rows) in [(1, 1, 512), (2, 64, 64), (5, 7, 37)] {
             let cpu = Some(isa.to_string());
-            let options =
-                EngineOptions { threads: Some(threads), cpu, memory_bytes: Some(2 << 30), max_batch, step_rows };
+            let options = EngineOptions {
+                device: DeviceChoice::Cpu,
+                threads: Some(threads),
+                cpu,
+                memory_bytes: Some(2 << 30),
+                max_batch,
+                step_rows,
+            };
             let engine = exact_model::by_engine(folder, &file, options)
                 .map_err(|e| format!("{isa}, {threads} threads, batch {max_batch}, steps of {step_rows}: {e}"))?;
             if engine != cases {

@@ -9,7 +9,7 @@ use grail_engine::checkpoint::Checkpoint;
 use grail_engine::checkpoint::synthetic::{Shape, random_checkpoint, tokenizer_config_json};
 use grail_engine::cpu::isa::Isa;
 use grail_engine::tokenizer::Tokenizer;
-use grail_engine::{Engine, EngineOptions};
+use grail_engine::{DeviceChoice, Engine, EngineOptions};
 use grail_protocol::assignment::Protocol;
 use grail_protocol::encoding::sha256;
 use grail_protocol::mersenne::Mersenne;
@@ -210,6 +210,7 @@ impl Dice {
         // The portable path is slow: seldom is enough.
         let cpu = (self.below(8) == 0).then(|| self.pick(&paths));
         EngineOptions {
+            device: DeviceChoice::Cpu,
             threads: Some(self.range(1, threads as u32) as usize),
             cpu,
             memory_bytes: Some(MEMORY_BYTES),

@@ -6,6 +6,7 @@
 
 mod cheats;
 mod clocks;
+mod gpu;
 mod honest;
 mod net;
 mod process;
