@@ -41,11 +41,19 @@ int run_kernel(Device& d, const standin::Kernel* k, const std::shared_ptr<void>&
 }
 }  // namespace
 
+// A fat binary, machine code or PTX: what a real driver would look at.
+static bool looks_real(const void* image) {
+    const char* text = static_cast<const char*>(image);
+    return !memcmp(text, "\x50\xed\x55\xba", 4) || !memcmp(text, "\x7f" "ELF", 4) || strstr(text, ".version ");
+}
+
 API CUresult cuModuleLoadData(void** module, const void* image) {
     Locked l;
     Device* d;
     if (int e = ready(d)) return e;
     if (!image) return CUDA_ERROR_INVALID_VALUE;
+    const char* images = getenv("STANDIN_IMAGES");
+    if (images && !strcmp(images, "real") && !looks_real(image)) return CUDA_ERROR_INVALID_IMAGE;
     *module = new Module;
     return CUDA_SUCCESS;
 }

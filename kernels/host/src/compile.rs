@@ -229,20 +229,27 @@ pub fn library(compiler: &str, build: Build, kernels: &Path, out: &Path) -> Resu
     Ok(failures)
 }
 
-/// The library, and `libcuda.so` that needs it: the name that is looked for first finds the same library.
+/// The library, and `libcuda.so` that needs it: the name that is looked for first finds the same library. A library that
+/// somebody may be loading is replaced in one step, and only by another one.
 fn link(compiler: &str, build: Build, objects: &[PathBuf], out: &Path) -> Result<(), String> {
     let run = |command: &mut Command| {
         let output = command.output().map_err(|e| e.to_string())?;
         if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
     };
-    let library = out.join("libcuda.so.1");
+    let (library, alias) = (out.join("libcuda.so.1"), out.join("libcuda.so"));
+    let (stamp, made_of) = (out.join("made-of"), format!("{compiler} {build:?} {objects:?}"));
+    if library.exists() && alias.exists() && fs::read_to_string(&stamp).is_ok_and(|old| old == made_of) {
+        return Ok(());
+    }
+    let part = out.join("libcuda.part");
     let mut command = Command::new(compiler);
-    command
-        .args(["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-Bsymbolic", "-Wl,-z,defs"])
-        .args(build.link_flags())
-        .args(objects);
-    run(command.args(["-lpthread", "-o"]).arg(&library))?;
+    command.args(["-shared", "-Wl,-soname,libcuda.so.1", "-Wl,-Bsymbolic", "-Wl,-z,defs"]);
+    command.args(build.link_flags()).args(objects).args(["-lpthread", "-o"]).arg(&part);
+    run(&mut command)?;
+    fs::rename(&part, &library).map_err(|e| e.to_string())?;
     let mut command = Command::new(compiler);
     command.args(["-shared", "-nostdlib", "-Wl,-soname,libcuda.so", "-Wl,--no-as-needed"]).arg(&library);
-    run(command.arg("-o").arg(out.join("libcuda.so")))
+    run(command.arg("-o").arg(&part))?;
+    fs::rename(&part, &alias).map_err(|e| e.to_string())?;
+    fs::write(&stamp, made_of).map_err(|e| e.to_string())
 }

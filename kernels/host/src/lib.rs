@@ -20,6 +20,7 @@
 //! | `STANDIN_ORDER` | of threads: `ascending`, `descending`, `random` | `ascending` |
 //! | `STANDIN_COPIES` | when cp.async copies: `lazy` (at the wait), `eager` (at issue), `coin` | `lazy` |
 //! | `STANDIN_SEED` | of `random` and `coin` | 1 |
+//! | `STANDIN_IMAGES` | `any` image of code will do; `real`: a fat binary, machine code or PTX | `any` |
 //! | `STANDIN_FAULT` | `launch:3:700,copy:1:719,allocation:5:2`: the n-th of its kind fails with that error; `1/...`: on device 1 | |
 //!
 //! What it is not: a model of time, of weak memory order, or of the code that nvcc emits (`kernels/ptx` runs that).

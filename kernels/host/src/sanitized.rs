@@ -7,10 +7,10 @@ use std::process::Command;
 use crate::compile::{self, Build};
 use crate::{FOLDER, Unavailable};
 
-/// How a test ended in a child process.
+/// How tests ended in a child process.
 #[derive(Clone, Debug)]
 pub struct Rerun {
-    /// Exit status 0 and the test was run, not filtered away.
+    /// Exit status 0, and every test was run and passed.
     pub passed: bool,
     /// Standard output and standard error.
     pub text: String,
@@ -21,6 +21,9 @@ pub struct Rerun {
 /// # Errors
 /// [`Unavailable`]; a source that does not compile is an error here.
 pub fn built(build: Build) -> Result<PathBuf, Unavailable> {
+    if build == Build::Plain {
+        return crate::library_dir();
+    }
     let compiler = compile::compiler().ok_or(Unavailable::NoCompiler)?;
     let folder = Path::new(env!("OUT_DIR")).join(build.name());
     let broken = |e: std::io::Error| Unavailable::Broken(e.to_string());
@@ -38,23 +41,24 @@ pub fn built(build: Build) -> Result<PathBuf, Unavailable> {
     }
 }
 
-/// Runs one test of the calling test binary again, in a child process with this build of the stand-in. `variables` are
-/// added to its environment. The test is run even if it is ignored.
+/// Runs tests of the calling test binary again, in a child process with this build of the stand-in. `variables` are
+/// added to its environment. The tests, given by their full names, are run even if they are ignored.
 ///
 /// # Errors
 /// [`Unavailable`]
-pub fn rerun(build: Build, test: &str, variables: &[(&str, &str)]) -> Result<Rerun, Unavailable> {
+pub fn rerun(build: Build, tests: &[&str], variables: &[(&str, &str)]) -> Result<Rerun, Unavailable> {
     let folder = built(build)?;
     let broken = |e: std::io::Error| Unavailable::Broken(e.to_string());
     let binary = std::env::current_exe().map_err(broken)?;
     let mut command = child(build, &binary)?;
     // one thread: the harness of Rust's tests is not instrumented, and its threads are none of a kernel's
-    command.args([test, "--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
+    command.args(tests).args(["--exact", "--include-ignored", "--nocapture", "--test-threads=1"]);
     command.env(FOLDER, &folder).env("LD_LIBRARY_PATH", &folder);
     command.envs(variables.iter().copied());
     let output = command.output().map_err(broken)?;
     let text = [output.stdout, output.stderr].map(|t| String::from_utf8_lossy(&t).into_owned()).concat();
-    Ok(Rerun { passed: output.status.success() && text.contains("1 passed"), text })
+    let all = format!("test result: ok. {} passed; 0 failed", tests.len());
+    Ok(Rerun { passed: output.status.success() && text.contains(&all), text })
 }
 
 fn child(build: Build, binary: &Path) -> Result<Command, Unavailable> {

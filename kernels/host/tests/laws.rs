@@ -188,7 +188,7 @@ fn intrinsics_have_their_documented_bits() {
     for (got, f) in out.chunks(16).zip(&x) {
         let wanted = intrinsics(*f);
         for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
-            let both_nan = i >= 11 && i < 15 && f32::from_bits(*got).is_nan() && f32::from_bits(wanted).is_nan();
+            let both_nan = (11..15).contains(&i) && f32::from_bits(*got).is_nan() && f32::from_bits(wanted).is_nan();
             assert!(
                 *got == wanted || both_nan,
                 "intrinsic {i} of {f:e} ({:08x}): {got:08x}, not {wanted:08x}",

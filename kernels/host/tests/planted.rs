@@ -62,7 +62,7 @@ fn one_fault() {
 }
 
 fn under(build: Build, fault: &str) -> Option<String> {
-    let child = match rerun(build, "one_fault", &[("PLANTED", fault)]) {
+    let child = match rerun(build, &["one_fault"], &[("PLANTED", fault)]) {
         Ok(child) => child,
         Err(why) => panic!("{why}"),
     };
