@@ -105,7 +105,10 @@ __device__ __forceinline__ void round_product(float (&y)[MT][4], const product_p
             float sum[4];
 #pragma unroll
             for (int e = 0; e < 4; e++) sum[e] = second ? y[MT - 1][e] : y[0][e];
-            for (uint32_t c = 0; c < present; c++) add(sum, mine[c * (GROUP * MT * 32)]);
+#pragma unroll
+            for (uint32_t c = 0; c < WARPS; c++) {
+                if (c < present) add(sum, mine[c * (GROUP * MT * 32)]);
+            }
 #pragma unroll
             for (int e = 0; e < 4; e++) {
                 if (second) y[MT - 1][e] = sum[e];
