@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::backend::Backend;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::cpu::cache::PageLayout;
@@ -11,8 +10,10 @@ use crate::cpu::isa::{self, Isa};
 use crate::cpu::pool::Pool;
 use crate::cpu::weights::Weights;
 use crate::device::{Chosen, DeviceChoice};
-use crate::kv::{CacheTable, PageBook, pages_for};
-use crate::types::Sampling;
+#[cfg(feature = "cuda")]
+use crate::kv::PageBook;
+use crate::kv::pages_for;
+use crate::lane::{Lane, Memory};
 use crate::{Error, Result};
 
 /// Threads at most; a request for more is a slip of the pen.
@@ -50,44 +51,10 @@ impl Default for EngineOptions {
 
 /// A loaded model. `Send`, not `Sync`: a call has it to itself.
 pub struct Engine {
-    pub(crate) model: Box<dyn Backend>,
-    cpu: (Isa, usize),
-    on_cpu: bool,
-    pub(crate) book: PageBook,
-    pub(crate) options: EngineOptions,
+    /// One for the CPU, or one for each GPU.
+    pub(crate) lanes: Vec<Lane>,
+    cpu: Option<(Isa, usize)>,
     why: Option<String>,
-    memory: Memory,
-}
-
-/// A device's memory.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Memory {
-    /// What may be used.
-    pub budget_bytes: u64,
-    /// Everything but pages.
-    pub fixed_bytes: u64,
-    /// Of one page.
-    pub page_bytes: u64,
-}
-
-impl Memory {
-    /// A book of the pages that the budget buys.
-    fn book(&self) -> Result<PageBook> {
-        let pages = self.budget_bytes.saturating_sub(self.fixed_bytes) / self.page_bytes;
-        if pages == 0 {
-            let purpose = "weights, activations and one page of positions";
-            return Err(self.refuse(1, purpose));
-        }
-        Ok(PageBook::new(usize::try_from(pages).unwrap_or(usize::MAX).min(u32::MAX as usize)))
-    }
-
-    fn refuse(&self, pages: usize, purpose: &str) -> Error {
-        Error::Memory {
-            budget_bytes: self.budget_bytes,
-            needed_bytes: self.fixed_bytes.saturating_add(self.page_bytes.saturating_mul(pages as u64)),
-            purpose: purpose.into(),
-        }
-    }
 }
 
 impl Engine {
@@ -114,7 +81,7 @@ impl Engine {
         match options.device.resolve()? {
             Chosen::Cpu { why } => Self::load_cpu(checkpoint, options, (isa, threads), why),
             #[cfg(feature = "cuda")]
-            Chosen::Cuda(ordinals) => Self::load_cuda(checkpoint, options, (isa, threads), &ordinals),
+            Chosen::Cuda(ordinals) => Self::load_cuda(checkpoint, options, isa, &ordinals),
             #[cfg(not(feature = "cuda"))]
             Chosen::Cuda(_) => unreachable!("no GPU resolves without the CUDA backend"),
         }
@@ -142,25 +109,24 @@ impl Engine {
         let mut model = CpuModel::load(checkpoint, isa, pool)?;
         let rows = options.step_rows.max(options.max_batch).min(WARM_ROWS);
         model.warm(rows, book.limit().min(pages_for(WARM_POSITIONS)))?;
-        Ok(Self { model: Box::new(model), cpu, on_cpu: true, why, book, options, memory })
+        let lane = Lane { model: Box::new(model), book, options, memory, isa };
+        Ok(Self { lanes: vec![lane], cpu: Some(cpu), why })
     }
 
     #[cfg(feature = "cuda")]
-    fn load_cuda(
-        checkpoint: Checkpoint,
-        options: EngineOptions,
-        cpu: (Isa, usize),
-        ordinals: &[usize],
-    ) -> Result<Self> {
-        let [ordinal] = ordinals else {
-            let problem = "several at once are not supported yet".into();
-            return Err(Error::Unsupported { what: options.device.to_string(), problem });
+    fn load_cuda(checkpoint: Checkpoint, options: EngineOptions, isa: Isa, ordinals: &[usize]) -> Result<Self> {
+        use crate::cuda::{CudaModel, Device};
+        let devices = ordinals.iter().map(|&n| Device::open(n)).collect::<Result<Vec<_>>>()?;
+        // All fit, or none is filled.
+        let memory = |device| CudaModel::memory(device, &checkpoint, &options).and_then(|m| Ok((m, m.book()?)));
+        let budgets = devices.iter().map(memory).collect::<Result<Vec<_>>>()?;
+        let checkpoint = std::sync::Arc::new(checkpoint);
+        let one = |(device, (memory, book)): (Device, (Memory, PageBook))| {
+            let model = Box::new(CudaModel::load(device, checkpoint.clone(), &options, book.limit())?);
+            Ok(Lane { model, book, options: options.clone(), memory, isa })
         };
-        let device = crate::cuda::Device::open(*ordinal)?;
-        let memory = crate::cuda::CudaModel::memory(&device, &checkpoint, &options)?;
-        let book = memory.book()?;
-        let model = crate::cuda::CudaModel::load(device, checkpoint, &options, book.limit())?;
-        Ok(Self { model: Box::new(model), cpu, on_cpu: false, why: None, book, options, memory })
+        let lanes = devices.into_iter().zip(budgets).map(one).collect::<Result<_>>()?;
+        Ok(Self { lanes, cpu: None, why: None })
     }
 
     /// [`Engine::load`] of a folder in Hugging Face layout.
@@ -173,17 +139,18 @@ impl Engine {
 
     /// The model's config.
     pub fn config(&self) -> &Config {
-        self.model.checkpoint().config()
+        self.lanes[0].config()
     }
 
     /// The checkpoint it was made of.
     pub fn checkpoint(&self) -> &Checkpoint {
-        self.model.checkpoint()
+        self.lanes[0].model.checkpoint()
     }
 
-    /// The device, for people: the instruction set and threads of a CPU.
+    /// The device or devices, for people: the instruction set and threads of a CPU.
     pub fn device(&self) -> String {
-        self.model.device()
+        let names: Vec<String> = self.lanes.iter().map(|lane| lane.model.device()).collect();
+        names.join(" and ")
     }
 
     /// Why `auto` took the CPU, if it did.
@@ -193,27 +160,22 @@ impl Engine {
 
     /// The CPU's instruction set and threads in use, unless the model is on a GPU.
     pub fn cpu(&self) -> Option<(Isa, usize)> {
-        self.on_cpu.then_some(self.cpu)
-    }
-
-    /// What the host uses beside the device.
-    pub(crate) fn host_isa(&self) -> Isa {
-        self.cpu.0
+        self.cpu
     }
 
     /// Positions of key/value cache that fit the budget.
     pub fn cache_positions(&self) -> usize {
-        self.book.limit().saturating_mul(crate::kv::PAGE)
+        self.lanes.iter().map(|lane| lane.book.limit().saturating_mul(crate::kv::PAGE)).fold(0, usize::saturating_add)
     }
 
     /// Pages of key/value cache in use and pages promised to what is in work; (0, 0) between calls.
     pub fn cache_in_use(&self) -> (usize, usize) {
-        (self.book.used(), self.book.reserved())
+        self.lanes.iter().fold((0, 0), |(u, r), lane| (u + lane.book.used(), r + lane.book.reserved()))
     }
 
-    /// Bytes of packed weights and of the embedding.
+    /// Bytes of packed weights and of the embedding, on each device.
     pub fn weight_bytes(&self) -> u64 {
-        self.model.weight_bytes() as u64
+        self.lanes[0].model.weight_bytes() as u64
     }
 
     /// Integers (padded to blocks) and exponents of each row of a tensor, as the products use them.
@@ -221,68 +183,7 @@ impl Engine {
     /// # Errors
     /// [`Error::Tensor`] if no matrix product reads this tensor.
     pub fn quantized_rows(&self, tensor: &str, mut row: impl FnMut(&[i16], &[i8])) -> Result<()> {
-        self.model.quantized_rows(tensor, &mut row)
-    }
-
-    /// A sequence that starts with another one's positions.
-    pub(crate) fn fork(&mut self, table: &CacheTable) -> Result<CacheTable> {
-        let (mut fork, copy) = table.fork(&mut self.book);
-        if let Some((from, to)) = copy
-            && let Err(e) = self.model.copy_page(from, to)
-        {
-            fork.clear(&mut self.book);
-            return Err(e);
-        }
-        Ok(fork)
-    }
-
-    pub(crate) fn check_memory(&self, pages: usize, purpose: &str) -> Result<()> {
-        if pages <= self.book.limit() {
-            return Ok(());
-        }
-        Err(self.memory.refuse(pages, purpose))
-    }
-
-    pub(crate) fn check_sampling(&self, sampling: &Sampling, projection: &[i32]) -> Result<()> {
-        sampling.check()?;
-        let hidden = self.config().hidden_size;
-        if !projection.is_empty() && projection.len() != hidden {
-            let problem = format!("has {} elements, expected {hidden} (hidden_size) or none", projection.len());
-            return Err(Error::Request { field: "projection".into(), problem });
-        }
-        Ok(())
-    }
-
-    /// Checks token ids; `field` says whose.
-    pub(crate) fn check_tokens(&self, field: &dyn Fn() -> String, tokens: &[u32]) -> Result<()> {
-        let vocab = self.config().vocab_size;
-        if tokens.is_empty() {
-            return Err(Error::Request { field: field(), problem: "is empty, expected at least one token".into() });
-        }
-        match tokens.iter().position(|&t| t as usize >= vocab) {
-            None => Ok(()),
-            Some(at) => {
-                let problem = format!("is {}, expected an id below {vocab} (vocab_size)", tokens[at]);
-                Err(Error::Request { field: format!("{}[{at}]", field()), problem })
-            }
-        }
-    }
-
-    /// Checks that a sequence of so many positions fits the model.
-    pub(crate) fn check_length(&self, field: &dyn Fn() -> String, positions: usize) -> Result<()> {
-        let most = self.config().max_position_embeddings;
-        if positions <= most {
-            return Ok(());
-        }
-        let problem = format!("needs {positions} positions, expected at most {most} (max_position_embeddings)");
-        Err(Error::Request { field: field(), problem })
-    }
-
-    /// Checks that a prompt and one continuation of it fit the budget alone; pages of (prompt, continuation).
-    pub(crate) fn check_group(&self, prompt: usize, total: usize) -> Result<(usize, usize)> {
-        let pages = (pages_for(prompt), pages_for(total) - prompt / crate::kv::PAGE);
-        self.check_memory(pages.0 + pages.1, &format!("a prompt of {prompt} and a sequence of {total} positions"))?;
-        Ok(pages)
+        self.lanes[0].model.quantized_rows(tensor, &mut row)
     }
 }
 

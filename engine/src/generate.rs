@@ -6,12 +6,12 @@
 //! and completion passes through the model exactly once, the last token included, and everything the trace
 //! holds is read off that pass.
 
-use std::collections::VecDeque;
-
 use crate::backend::{Answer, Pass, Question, Reading, Row, Segment};
 use crate::context::Context;
+use crate::deal::{Deck, merge, on_each};
 use crate::engine::Engine;
 use crate::kv::CacheTable;
+use crate::lane::Lane;
 use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout, Stop};
 use crate::{Error, Fault, Result};
 
@@ -58,10 +58,10 @@ struct Slot {
 }
 
 struct Run<'a> {
-    engine: &'a mut Engine,
+    engine: &'a mut Lane,
     request: &'a GenerateRequest<'a>,
     observer: &'a mut Observer<'a>,
-    waiting: VecDeque<usize>,
+    waiting: &'a Deck,
     prompts: Vec<Prompt>,
     slots: Vec<Slot>,
     results: Vec<Vec<Option<std::result::Result<Rollout, Failure>>>>,
@@ -80,14 +80,27 @@ impl Engine {
     /// [`Error::Request`] naming the field, before any work; [`Error::Memory`] when a group's prompt and one of
     /// its rollouts do not fit the budget. A numeric fault is no error here: it is its rollout's result.
     pub fn generate(&mut self, request: &GenerateRequest<'_>, observer: &mut Observer<'_>) -> Result<Generated> {
-        self.check_generate(request)?;
+        self.lanes.iter().try_for_each(|lane| lane.check_generate(request))?;
+        let groups = (0..request.groups.len()).filter(|&g| !request.groups[g].seeds.is_empty());
+        let waiting = Deck::new(groups, self.lanes.len());
+        let results = on_each(&mut self.lanes, observer, |lane, observer| lane.generate(request, &waiting, observer))?;
+        let finish = |r: Option<_>| r.unwrap_or(Err(Failure::Cancelled));
+        Ok(merge(results).into_iter().map(|g| g.into_iter().map(finish).collect()).collect())
+    }
+}
+
+/// Results of the groups that a lane took.
+type Part = Vec<Vec<Option<std::result::Result<Rollout, Failure>>>>;
+
+impl Lane {
+    fn generate(&mut self, request: &GenerateRequest<'_>, waiting: &Deck, observer: &mut Observer<'_>) -> Result<Part> {
         let total = request.groups.iter().map(|g| g.seeds.len()).sum();
         let mut forward = |event: Event<'_>| observer(event);
         let mut run = Run {
             engine: self,
             request,
             observer: &mut forward,
-            waiting: (0..request.groups.len()).filter(|&g| !request.groups[g].seeds.is_empty()).collect(),
+            waiting,
             prompts: Vec::new(),
             slots: Vec::new(),
             results: request.groups.iter().map(|g| vec![None; g.seeds.len()]).collect(),
@@ -96,9 +109,7 @@ impl Engine {
         };
         let outcome = run.run();
         run.release_all();
-        outcome?;
-        let finish = |r: Option<_>| r.unwrap_or(Err(Failure::Cancelled));
-        Ok(run.results.into_iter().map(|g| g.into_iter().map(finish).collect()).collect())
+        outcome.map(|()| run.results)
     }
 
     fn check_generate(&self, request: &GenerateRequest<'_>) -> Result<()> {
@@ -139,18 +150,23 @@ impl Run<'_> {
 
     /// Starts prompts while there would be slots for their rollouts and pages for a prompt and one rollout.
     fn start_prompts(&mut self) {
-        while let Some(&group) = self.waiting.front() {
+        loop {
             let unstarted: usize = self.prompts.iter().map(|p| self.seeds(p.group) - p.next).sum();
             if self.slots.len() + unstarted >= self.engine.options.max_batch {
                 return;
             }
+            let mut pages = (0, 0);
+            let (engine, groups) = (&mut *self.engine, self.request.groups);
+            let taken = self.waiting.take(self.prompts.len(), |group| {
+                let prompt = groups[group].prompt.len();
+                let needed = engine.check_group(prompt, prompt + self.request.max_new_tokens);
+                needed.is_ok_and(|needed| {
+                    pages = needed;
+                    engine.book.reserve(needed.0 + needed.1)
+                })
+            });
+            let Some(group) = taken else { return };
             let prompt = &self.request.groups[group].prompt;
-            let total = prompt.len() + self.request.max_new_tokens;
-            let Ok(pages) = self.engine.check_group(prompt.len(), total) else { return };
-            if !self.engine.book.reserve(pages.0 + pages.1) {
-                return;
-            }
-            self.waiting.pop_front();
             let mut context = Context::default();
             prompt.iter().for_each(|&t| context.push(t));
             let (table, trace) = Default::default();

@@ -11,6 +11,7 @@ pub mod context;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
+mod deal;
 mod device;
 mod engine;
 mod error;
@@ -18,6 +19,7 @@ mod generate;
 pub mod hub;
 mod json;
 pub mod kv;
+mod lane;
 pub mod numerics;
 mod score;
 pub mod tokenizer;

@@ -3,14 +3,15 @@
 //! Prompts are shared within a group, completions are packed into full steps across groups, and logits are made
 //! a tile of rows at a time for the positions a completion token follows.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crate::backend::{Answer, Pass, Question, Reading, Row, Segment};
 use crate::context::Context;
+use crate::deal::{Deck, merge, on_each};
 use crate::engine::Engine;
 use crate::kv::CacheTable;
-use crate::types::{Event, Failure, Observer, Progress, Score, ScoreRequest};
+use crate::lane::Lane;
+use crate::types::{Completion, Event, Failure, Observer, Progress, Score, ScoreRequest};
 use crate::{Fault, FaultKind, Result};
 
 /// Results by group and completion, as they were asked for.
@@ -42,10 +43,10 @@ struct Claim {
 }
 
 struct Run<'a> {
-    engine: &'a mut Engine,
+    engine: &'a mut Lane,
     request: &'a ScoreRequest<'a>,
     observer: &'a mut Observer<'a>,
-    waiting: VecDeque<usize>,
+    waiting: &'a Deck,
     prompts: Vec<Prompt>,
     claims: Vec<Claim>,
     results: Vec<Vec<Option<std::result::Result<Score, Failure>>>>,
@@ -53,7 +54,7 @@ struct Run<'a> {
 }
 
 /// Rows of a step: `count` of a prompt or a claim.
-enum Part {
+enum Rows {
     Prompt(usize, usize),
     Claim(usize, usize),
 }
@@ -66,14 +67,27 @@ impl Engine {
     /// [`crate::Error::Request`] naming the field, before any work; [`crate::Error::Memory`] when a prompt and one of its
     /// completions do not fit the budget. A numeric fault is no error here: it is its completion's result.
     pub fn score(&mut self, request: &ScoreRequest<'_>, observer: &mut Observer<'_>) -> Result<Scored> {
-        self.check_score(request)?;
+        self.lanes.iter().try_for_each(|lane| lane.check_score(request))?;
+        let groups = (0..request.groups.len()).filter(|&g| !request.groups[g].completions.is_empty());
+        let waiting = Deck::new(groups, self.lanes.len());
+        let results = on_each(&mut self.lanes, observer, |lane, observer| lane.score(request, &waiting, observer))?;
+        let finish = |r: Option<_>| r.unwrap_or(Err(Failure::Cancelled));
+        Ok(merge(results).into_iter().map(|g| g.into_iter().map(finish).collect()).collect())
+    }
+}
+
+/// Results of the groups that a lane took.
+type Part = Vec<Vec<Option<std::result::Result<Score, Failure>>>>;
+
+impl Lane {
+    fn score(&mut self, request: &ScoreRequest<'_>, waiting: &Deck, observer: &mut Observer<'_>) -> Result<Part> {
         let total = request.groups.iter().map(|g| g.completions.len()).sum();
         let mut forward = |event: Event<'_>| observer(event);
         let mut run = Run {
             engine: self,
             request,
             observer: &mut forward,
-            waiting: (0..request.groups.len()).filter(|&g| !request.groups[g].completions.is_empty()).collect(),
+            waiting,
             prompts: Vec::new(),
             claims: Vec::new(),
             results: request.groups.iter().map(|g| vec![None; g.completions.len()]).collect(),
@@ -81,9 +95,7 @@ impl Engine {
         };
         let outcome = run.run();
         run.release_all();
-        outcome?;
-        let finish = |r: Option<_>| r.unwrap_or(Err(Failure::Cancelled));
-        Ok(run.results.into_iter().map(|g| g.into_iter().map(finish).collect()).collect())
+        outcome.map(|()| run.results)
     }
 
     fn check_score(&self, request: &ScoreRequest<'_>) -> Result<()> {
@@ -171,24 +183,24 @@ impl Run<'_> {
                 p.live += 1;
             }
         }
-        while let Some(&group) = self.waiting.front() {
+        loop {
             if self.admitted_rows() >= rows || self.prompts.len() >= batch {
                 return Ok(());
             }
-            let length = self.request.groups[group].prompt.len();
-            let mut guaranteed = 0;
-            for index in 0..self.count(group) {
-                guaranteed = guaranteed.max(self.engine.check_group(length, self.total(group, index))?.1);
-            }
-            let pages = crate::kv::pages_for(length);
-            if !self.engine.book.reserve(pages + guaranteed) {
-                return Ok(());
-            }
-            self.waiting.pop_front();
+            let (mut pages, mut guaranteed) = (0, 0);
+            let (engine, request) = (&mut *self.engine, self.request);
+            let taken = self.waiting.take(self.prompts.len(), |group| {
+                let group = &request.groups[group];
+                let length = group.prompt.len();
+                let needed = |c: &Completion| engine.check_group(length, length + c.tokens.len()).map(|pages| pages.1);
+                let Ok(most) = group.completions.iter().map(needed).collect::<Result<Vec<_>>>() else { return false };
+                (pages, guaranteed) = (crate::kv::pages_for(length), most.into_iter().max().unwrap_or(0));
+                engine.book.reserve(pages + guaranteed)
+            });
+            let Some(group) = taken else { return Ok(()) };
             let (table, sketches, last) = Default::default();
             self.prompts.push(Prompt { group, table, sketches, last, pages, next: 0, live: 0, guaranteed });
         }
-        Ok(())
     }
 
     /// One forward pass over as many admitted rows as a step holds.
@@ -197,31 +209,31 @@ impl Run<'_> {
         let mut parts = Vec::new();
         for (i, claim) in self.claims.iter().enumerate() {
             let take = left.min(self.total(claim.group, claim.index) - claim.table.length());
-            parts.extend((take > 0).then_some(Part::Claim(i, take)));
+            parts.extend((take > 0).then_some(Rows::Claim(i, take)));
             left -= take;
         }
         for (i, prompt) in self.prompts.iter().enumerate() {
             let take = left.min(self.request.groups[prompt.group].prompt.len() - prompt.table.length());
-            parts.extend((take > 0).then_some(Part::Prompt(i, take)));
+            parts.extend((take > 0).then_some(Rows::Prompt(i, take)));
             left -= take;
         }
         let book = &mut self.engine.book;
         let mut starts = Vec::with_capacity(parts.len());
         for part in &parts {
             starts.push(match *part {
-                Part::Prompt(i, count) => self.prompts[i].table.grow(book, count),
-                Part::Claim(i, count) => self.claims[i].table.grow(book, count),
+                Rows::Prompt(i, count) => self.prompts[i].table.grow(book, count),
+                Rows::Claim(i, count) => self.claims[i].table.grow(book, count),
             });
         }
         let mut segments = Vec::with_capacity(parts.len());
         for (part, &start) in parts.iter().zip(&starts) {
             segments.push(match *part {
-                Part::Prompt(i, count) => {
+                Rows::Prompt(i, count) => {
                     let p = &self.prompts[i];
                     let tokens = &self.request.groups[p.group].prompt[start..start + count];
                     Segment::new(tokens, start, p.table.pages())
                 }
-                Part::Claim(i, count) => {
+                Rows::Claim(i, count) => {
                     let (c, g) = (&self.claims[i], &self.request.groups[self.claims[i].group]);
                     let first = start - g.prompt.len();
                     let tokens = &g.completions[c.index].tokens[first..first + count];
@@ -237,17 +249,17 @@ impl Run<'_> {
         self.judge(&parts, &starts, &pass)
     }
 
-    fn judge(&mut self, parts: &[Part], starts: &[usize], pass: &Pass) -> Result<()> {
+    fn judge(&mut self, parts: &[Rows], starts: &[usize], pass: &Pass) -> Result<()> {
         let mut faults: Vec<Option<Fault>> = vec![None; self.claims.len()];
         let (mut failed, mut row) = (Vec::new(), 0);
         for part in parts {
-            let (Part::Prompt(i, count) | Part::Claim(i, count)) = *part;
+            let (Rows::Prompt(i, count) | Rows::Claim(i, count)) = *part;
             let range = row..row + count;
             row += count;
             let fault = pass.faults[range.clone()].iter().flatten().next().copied();
             let sketches = pass.sketches.get(range.clone()).unwrap_or_default();
             match part {
-                Part::Prompt(..) => {
+                Rows::Prompt(..) => {
                     self.prompts[i].sketches.extend_from_slice(sketches);
                     let prompt = &mut self.prompts[i];
                     if prompt.table.length() == self.request.groups[prompt.group].prompt.len() {
@@ -255,7 +267,7 @@ impl Run<'_> {
                     }
                     failed.extend(fault.map(|f| (i, f)));
                 }
-                Part::Claim(..) => {
+                Rows::Claim(..) => {
                     self.claims[i].score.sketches.extend_from_slice(sketches);
                     faults[i] = fault;
                 }
@@ -265,10 +277,10 @@ impl Run<'_> {
         let (mut rows, mut askers): (Vec<Row<'_>>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
         let mut row = 0;
         for (part, &start) in parts.iter().zip(starts) {
-            let (Part::Prompt(i, count) | Part::Claim(i, count)) = *part;
+            let (Rows::Prompt(i, count) | Rows::Claim(i, count)) = *part;
             let range = row..row + count;
             row += count;
-            if let Part::Prompt(..) = part {
+            if let Rows::Prompt(..) = part {
                 continue;
             }
             let claim = &self.claims[i];

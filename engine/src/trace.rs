@@ -4,6 +4,7 @@ use crate::backend::Segment;
 use crate::cpu::sampling::LogSum;
 use crate::engine::Engine;
 use crate::kv::CacheTable;
+use crate::lane::Lane;
 use crate::types::Probe;
 use crate::{Error, Fault, Result};
 
@@ -36,28 +37,31 @@ impl Engine {
         mut probe: Option<&mut Probe<'_>>,
         show: &mut dyn FnMut(TraceRow<'_>),
     ) -> Result<()> {
-        self.check_sampling(&crate::types::Sampling::default(), projection)?;
-        self.check_tokens(&|| "tokens".into(), tokens)?;
-        self.check_length(&|| "tokens".into(), tokens.len())?;
-        self.check_memory(crate::kv::pages_for(tokens.len()), &format!("a sequence of {} positions", tokens.len()))?;
+        let lane = &mut self.lanes[0];
+        lane.check_sampling(&crate::types::Sampling::default(), projection)?;
+        lane.check_tokens(&|| "tokens".into(), tokens)?;
+        lane.check_length(&|| "tokens".into(), tokens.len())?;
+        lane.check_memory(crate::kv::pages_for(tokens.len()), &format!("a sequence of {} positions", tokens.len()))?;
         let mut table = CacheTable::default();
         let mut outcome = Ok(());
-        for chunk in tokens.chunks(self.options.step_rows) {
-            let start = table.grow(&mut self.book, chunk.len());
+        for chunk in tokens.chunks(lane.options.step_rows) {
+            let start = table.grow(&mut lane.book, chunk.len());
             let segment = Segment::new(chunk, start, table.pages());
             let probe: Option<&mut Probe<'_>> = match &mut probe {
                 Some(p) => Some(&mut **p),
                 None => None,
             };
-            outcome = self.trace_chunk(tokens, segment, projection, probe, show);
+            outcome = lane.trace_chunk(tokens, segment, projection, probe, show);
             if outcome.is_err() {
                 break;
             }
         }
-        table.clear(&mut self.book);
+        table.clear(&mut lane.book);
         outcome
     }
+}
 
+impl Lane {
     fn trace_chunk(
         &mut self,
         tokens: &[u32],
@@ -71,7 +75,7 @@ impl Engine {
         let width = self.config().hidden_size;
         let (mut hidden, count) = (Vec::new(), segment.tokens.len());
         self.model.hidden(0..count, &mut hidden)?;
-        let isa = self.host_isa();
+        let isa = self.isa;
         self.model.logits(0..count, &mut |row, logits| {
             let position = segment.start + row;
             if let Some(fault) = pass.faults[row] {

@@ -12,6 +12,7 @@ mod read;
 mod weights;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::ops::attend_chunks::{AttendChunks, ChunkItems, Partials};
 use super::ops::attend_prefill::AttendPrefill;
@@ -34,8 +35,9 @@ use crate::backend::{Answer, Backend, Pass, Question, Reading, Row, Segment, Sho
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::cpu::rope::RopeTable;
-use crate::engine::{EngineOptions, Memory};
+use crate::engine::EngineOptions;
 use crate::kv::PageId;
+use crate::lane::Memory;
 use crate::types::{Probe, Sampling};
 use crate::{Error, FaultKind, Result};
 
@@ -79,7 +81,7 @@ impl Limits {
 /// A loaded model.
 pub struct CudaModel {
     device: Device,
-    checkpoint: Checkpoint,
+    checkpoint: Arc<Checkpoint>,
     shape: AttentionShape,
     limits: Limits,
     plan: Plan,
@@ -166,7 +168,12 @@ impl CudaModel {
     ///
     /// # Errors
     /// [`Error::Tensor`] for weights that cannot be used, [`Error::Device`] with the driver's words.
-    pub(crate) fn load(device: Device, checkpoint: Checkpoint, options: &EngineOptions, pages: usize) -> Result<Self> {
+    pub(crate) fn load(
+        device: Device,
+        checkpoint: Arc<Checkpoint>,
+        options: &EngineOptions,
+        pages: usize,
+    ) -> Result<Self> {
         let c = checkpoint.config().clone();
         let (shape, limits) = (attention_shape(&c)?, Limits::new(options));
         let plan = Plan::new(&checkpoint, &shape, &limits);

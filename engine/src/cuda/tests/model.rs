@@ -193,3 +193,44 @@ fn weights_are_quantized_as_the_cpu_quantizes_them() {
     let norm = engines[1].quantized_rows("model.norm.weight", |_, _| {});
     assert!(norm.unwrap_err().to_string().contains("is not read by a matrix product"));
 }
+
+#[test]
+fn two_gpus_give_what_one_does_and_fail_together() {
+    let shape = small(32, true, Dtype::Bf16);
+    let Some([mut cpu, _]) = engines(&|| checkpoint(6, &shape)) else { return };
+    let mut gpus = Engine::load(checkpoint(6, &shape), options(DeviceChoice::Cuda(vec![0, 1]))).unwrap();
+    assert!(gpus.device().contains("cuda:0") && gpus.device().contains("cuda:1"), "{}", gpus.device());
+    let groups = groups(&[20, 3, 40, 9, 1], &[2, 3, 1, 2, 4], shape.vocab);
+    let r = projection(shape.hidden);
+    let request = GenerateRequest { projection: &r, ..GenerateRequest::new(&groups, 5, &[9, 17]) };
+    let expected = cpu.generate(&request, &mut unobserved).unwrap();
+    let (mut finished, mut last) = (0, None);
+    let found = gpus
+        .generate(&request, &mut |event| {
+            match event {
+                crate::types::Event::Finished { group, rollout, result } => {
+                    assert_eq!(result.unwrap().tokens, expected[group][rollout].as_ref().unwrap().tokens);
+                    finished += 1;
+                }
+                crate::types::Event::Step(progress) => last = Some(progress),
+                _ => {}
+            }
+            std::ops::ControlFlow::Continue(())
+        })
+        .unwrap();
+    for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+        assert_same(found.as_ref().unwrap(), expected.as_ref().unwrap(), "a rollout of two GPUs");
+    }
+    assert_eq!((finished, gpus.cache_in_use()), (12, (0, 0)));
+    let last = last.unwrap();
+    assert_eq!((last.finished, last.total), (12, 12));
+
+    // The second device fails: the call does, with its words, and the next one on the first goes on.
+    let faulty = grail_standin::set(1, grail_standin::Setting::Fault("launch:40:719"));
+    faulty.unwrap();
+    let error = gpus.generate(&request, &mut unobserved).unwrap_err().to_string();
+    assert!(error.contains("cuda:1") && error.contains("CUDA_ERROR_LAUNCH_FAILED"), "{error}");
+    assert_eq!(gpus.cache_in_use(), (0, 0));
+    drop(gpus);
+    grail_standin::set(1, grail_standin::Setting::Reset).unwrap();
+}
