@@ -75,6 +75,11 @@ impl Batch {
         self.token.len()
     }
 
+    /// The rows whose output is read.
+    pub fn source(&self) -> Vec<u32> {
+        (0..self.rows() as u32).filter(|&row| self.read[row as usize]).collect()
+    }
+
     /// Pages of the longest sequence.
     pub fn most_pages(&self) -> usize {
         self.pages.iter().map(Vec::len).max().unwrap_or(0)

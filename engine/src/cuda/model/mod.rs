@@ -11,6 +11,7 @@ mod plan;
 mod read;
 mod weights;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,16 +22,15 @@ use super::ops::combine_chunks::CombineChunks;
 use super::ops::context::Context as ContextTables;
 use super::ops::embed::Embed;
 use super::ops::final_norm::FinalNorm;
-use super::ops::gemm::Gemm;
-use super::ops::gemv::Gemv;
 use super::ops::head::Head;
 use super::ops::norm_quantize::NormQuantize;
 use super::ops::operands::{PackedWeights, QuantizedRows};
 use super::ops::pages::{AttentionShape, Pages, QueryColumns, StepRows};
+use super::ops::products::Products;
 use super::ops::quantize_rows::QuantizeRows;
 use super::ops::reading::{Reading as HeadReading, ReadingShape};
 use super::ops::rotate_store::RotateStore;
-use super::{Device, DeviceBuffer, abi};
+use super::{Device, DeviceBuffer, Graph, abi};
 use crate::backend::{Answer, Backend, Pass, Question, Reading, Row, Segment, ShowLogits};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -91,16 +91,25 @@ pub struct CudaModel {
     pages: Pages,
     work: Work,
     head: HeadWork,
+    /// Decoding passes, recorded.
+    steps: HashMap<Step, Graph>,
     /// Of the last pass: which of the hidden states is of a row, if one is.
     kept: Vec<Option<u32>>,
+}
+
+/// What the launches of a decoding pass depend on, beside what lies in buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Step {
+    rows: usize,
+    read: usize,
+    sketches: bool,
 }
 
 struct Kernels {
     embed: Embed,
     norm: NormQuantize,
     quantize: QuantizeRows,
-    gemv: Gemv,
-    gemm: Gemm,
+    products: Products,
     rotate: RotateStore,
     attend: AttendChunks,
     combine: CombineChunks,
@@ -183,8 +192,8 @@ impl CudaModel {
         let work = Work::new(&device, &shape, &c, &limits, &plan)?;
         let head = HeadWork::new(&device, &c, &limits, &kernels.head)?;
         let rope = Rope::new(&device, &c)?;
-        let kept = Vec::new();
-        Ok(Self { device, checkpoint, shape, limits, plan, weights, kernels, rope, pages, work, head, kept })
+        let (steps, kept) = (HashMap::new(), Vec::new());
+        Ok(Self { device, checkpoint, shape, limits, plan, weights, kernels, rope, pages, work, head, steps, kept })
     }
 
     fn config(&self) -> &Config {
@@ -198,8 +207,7 @@ impl Kernels {
             embed: Embed::new(device)?,
             norm: NormQuantize::new(device)?,
             quantize: QuantizeRows::new(device)?,
-            gemv: Gemv::new(device)?,
-            gemm: Gemm::new(device)?,
+            products: Products::new(device)?,
             rotate: RotateStore::new(device)?,
             attend: AttendChunks::new(device, shape)?,
             combine: CombineChunks::new(device)?,
@@ -220,15 +228,15 @@ impl Rope {
         Ok(rope)
     }
 
-    /// Makes sure of rows for positions below `positions`.
-    fn grow(&mut self, device: &Device, positions: usize, c: &Config) -> Result<()> {
+    /// Makes sure of rows for positions below `positions`; whether the tables are others now.
+    fn grow(&mut self, device: &Device, positions: usize, c: &Config) -> Result<bool> {
         if positions <= self.table.positions() {
-            return Ok(());
+            return Ok(false);
         }
         self.table.grow(positions.next_power_of_two().min(c.max_position_embeddings).max(positions));
         let (cos, sin) = self.table.tables();
         (self.cos, self.sin) = (DeviceBuffer::from_slice(device, cos)?, DeviceBuffer::from_slice(device, sin)?);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -240,7 +248,7 @@ impl Work {
         let query = c.query_width();
         Ok(Self {
             step: StepRows::new(device, limits.rows, limits.sequences, 1)?,
-            items: ChunkItems::new(device, 0)?,
+            items: ChunkItems::new(device, limits.sequences.min(limits.rows) as usize * plan.chunks as usize)?,
             tiles: DeviceBuffer::zeroed(device, 0)?,
             source: DeviceBuffer::zeroed(device, rows)?,
             x: floats(c.hidden_size)?,

@@ -2,14 +2,12 @@
 
 use super::batch::Batch;
 use super::plan::stride;
-use super::{CudaModel, fault_kind, weights};
+use super::{CudaModel, Kernels, Step, fault_kind, weights};
 use crate::backend::{Pass, Segment};
-use crate::cuda::ops::attend_chunks::ChunkItems;
 use crate::cuda::ops::attend_prefill::PrefillOut;
 use crate::cuda::ops::combine_chunks::AttentionOut;
 use crate::cuda::ops::embed::Embedding;
 use crate::cuda::ops::final_norm::{FinalInput, FinalOut};
-use crate::cuda::ops::gemv::MAX_ROWS;
 use crate::cuda::ops::operands::{Epilogue, Faults, PackedWeights, Product, QuantizedRows, RowCount, Rows};
 use crate::cuda::ops::pages::StepRows;
 use crate::cuda::ops::rotate_store::{Qkv, Rotation};
@@ -46,6 +44,21 @@ impl Watch<'_, '_> {
     }
 }
 
+impl Kernels {
+    fn product(
+        &self,
+        weights: &PackedWeights,
+        x: &QuantizedRows,
+        y: &mut DeviceBuffer<f32>,
+        width: usize,
+        rows: u32,
+        epilogue: Epilogue,
+    ) -> Result<()> {
+        let count = RowCount::exactly(rows);
+        self.products.run(&mut Product { weights, x, y, stride: stride(width), count, epilogue })
+    }
+}
+
 impl CudaModel {
     pub(super) fn pass(
         &mut self,
@@ -61,19 +74,44 @@ impl CudaModel {
         }
         self.upload(&batch, projection)?;
         let mut watch = Watch { probe, positions: batch.position.clone() };
+        // Rows that decode are most passes and the same launches again and again: only buffers change.
+        if batch.tiles.is_empty() && !watch.watched() {
+            self.replay(&batch, !projection.is_empty())?;
+        } else {
+            self.launches(&batch, !projection.is_empty(), &mut watch)?;
+        }
+        self.outcome(&batch, !projection.is_empty())
+    }
+
+    /// The launches of a decoding pass as one: recorded when a pass of as many rows comes for the first time.
+    fn replay(&mut self, batch: &Batch, sketches: bool) -> Result<()> {
+        let key = Step { rows: batch.rows(), read: batch.source().len(), sketches };
+        if !self.steps.contains_key(&key) {
+            let device = self.device.clone();
+            let mut nobody = Watch { probe: None, positions: Vec::new() };
+            let graph = device.record(|| self.launches(batch, sketches, &mut nobody))?;
+            self.steps.insert(key, graph);
+        }
+        // SAFETY: parameters are addresses of buffers of `work`, `rope`, `pages` and `weights`, which live as long as the graphs:
+        // who replaces one forgets them (`upload`). What the buffers say is of this batch, of as many rows as then.
+        unsafe { self.steps[&key].launch() }
+    }
+
+    /// Everything from tokens to final-norm outputs.
+    fn launches(&mut self, batch: &Batch, sketches: bool, watch: &mut Watch<'_, '_>) -> Result<()> {
         let hidden = self.config().hidden_size;
-        self.embed(&batch)?;
+        self.embed(batch)?;
         watch.show(-1, Stage::Embedding, &self.work.x, stride(hidden), 0..hidden)?;
         let layers = self.config().num_hidden_layers;
         let some_read = batch.read.iter().any(|r| *r);
         for layer in 0..layers {
-            self.project(layer, &batch, &mut watch)?;
+            self.project(layer, batch, watch)?;
             if layer + 1 < layers || some_read || watch.watched() {
-                self.attend(layer, &batch, &mut watch)?;
-                self.mlp(layer, &batch, &mut watch)?;
+                self.attend(layer, batch, watch)?;
+                self.mlp(layer, batch, watch)?;
             }
         }
-        self.finish(&batch, projection, &mut watch)
+        self.finish(batch, sketches, watch)
     }
 
     /// Everything that changes from pass to pass.
@@ -86,11 +124,14 @@ impl CudaModel {
         }
         let last = batch.position.iter().copied().max().unwrap_or(0) as usize;
         let (device, config) = (&self.device, self.checkpoint.config());
-        self.rope.grow(device, last + 1, config)?;
+        if self.rope.grow(device, last + 1, config)? {
+            self.steps.clear();
+        }
         let work = &mut self.work;
         if batch.most_pages() > work.step.max_pages() as usize {
             let pages = batch.most_pages().next_power_of_two() as u32;
             work.step = StepRows::new(device, self.limits.rows, self.limits.sequences, pages)?;
+            self.steps.clear();
         }
         let step = &mut work.step;
         step.token.write(0, &batch.token)?;
@@ -98,10 +139,10 @@ impl CudaModel {
         step.sequence.write(0, &batch.sequence)?;
         step.page_table.write(0, &batch.page_table(step.max_pages() as usize))?;
         step.count.write(0, &[rows as u32])?;
-        // As many items and tiles as there are: their launches have so many blocks.
-        work.items = ChunkItems::new(device, batch.plan.reads())?;
         work.items.set(&batch.plan)?;
+        // As many as there are: the launch has so many blocks.
         work.tiles = DeviceBuffer::from_slice(device, &batch.tiles)?;
+        work.source.write(0, &batch.source())?;
         work.fault.write(0, &vec![abi::NO_FAULT; rows])?;
         if !projection.is_empty() {
             work.projection.write(0, projection)?;
@@ -120,22 +161,6 @@ impl CudaModel {
         let (rows, ld) = (batch.rows() as u32, stride(c.hidden_size));
         // SAFETY: the engine checked every token against the vocabulary.
         unsafe { self.kernels.embed.run(&embedding, &work.step, &mut work.x, ld, rows, false) }
-    }
-
-    fn product(
-        &self,
-        weights: &PackedWeights,
-        x: &QuantizedRows,
-        y: &mut DeviceBuffer<f32>,
-        width: usize,
-        rows: u32,
-        epilogue: Epilogue,
-    ) -> Result<()> {
-        let mut product = Product { weights, x, y, stride: stride(width), count: RowCount::exactly(rows), epilogue };
-        match rows {
-            ..=MAX_ROWS => self.kernels.gemv.run(&mut product),
-            _ => self.kernels.gemm.run(&mut product),
-        }
     }
 
     /// RMSNorm of the residual stream into `hidden_rows`.
@@ -164,11 +189,8 @@ impl CudaModel {
         self.norm(layer, batch, watch, Stage::AttentionNorm)?;
         let rows = batch.rows() as u32;
         let width = self.shape.qkv_width() as usize;
-        let mut qkv = self.take_qkv()?;
-        let w = &self.weights.layers[layer];
-        let made = self.product(&w.qkv, &self.work.hidden_rows, &mut qkv, width, rows, Epilogue::Store);
-        self.work.qkv = qkv;
-        made?;
+        let (w, work) = (&self.weights.layers[layer], &mut self.work);
+        self.kernels.product(&w.qkv, &work.hidden_rows, &mut work.qkv, width, rows, Epilogue::Store)?;
         let mut rotated = match watch.watched() {
             true => Some(DeviceBuffer::zeroed(&self.device, rows as usize * stride(width) as usize)?),
             false => None,
@@ -200,10 +222,6 @@ impl CudaModel {
             watch.show(layer as i64, stage, &rotated, stride(width), part)?;
         }
         Ok(())
-    }
-
-    fn take_qkv(&mut self) -> Result<DeviceBuffer<f32>> {
-        Ok(std::mem::replace(&mut self.work.qkv, DeviceBuffer::zeroed(&self.device, 0)?))
     }
 
     /// Attention and its projection, added to the residual.
@@ -245,15 +263,12 @@ impl CudaModel {
     /// The product of o or down, added to the residual.
     fn add(&mut self, layer: usize, rows: u32, stage: Stage, watch: &mut Watch<'_, '_>) -> Result<()> {
         let hidden = self.config().hidden_size;
-        let mut x = std::mem::replace(&mut self.work.x, DeviceBuffer::zeroed(&self.device, 0)?);
-        let w = &self.weights.layers[layer];
+        let (w, work) = (&self.weights.layers[layer], &mut self.work);
         let (weights, input) = match stage {
-            Stage::ResidualAttention => (&w.o, &self.work.attention_rows),
-            _ => (&w.down, &self.work.activation_rows),
+            Stage::ResidualAttention => (&w.o, &work.attention_rows),
+            _ => (&w.down, &work.activation_rows),
         };
-        let added = self.product(weights, input, &mut x, hidden, rows, Epilogue::Add);
-        self.work.x = x;
-        added?;
+        self.kernels.product(weights, input, &mut work.x, hidden, rows, Epilogue::Add)?;
         watch.show(layer as i64, stage, &self.work.x, stride(hidden), 0..hidden)
     }
 
@@ -261,35 +276,31 @@ impl CudaModel {
     fn mlp(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
         self.norm(layer, batch, watch, Stage::MlpNorm)?;
         let (rows, width) = (batch.rows() as u32, self.config().intermediate_size);
-        let mut activation = std::mem::replace(&mut self.work.activation, DeviceBuffer::zeroed(&self.device, 0)?);
+        let work = &mut self.work;
         if watch.watched() {
             // Gate and up values are never stored; for a probe they are made apart.
             for (stage, name) in [(Stage::Gate, "gate_proj"), (Stage::Up, "up_proj")] {
                 let name = format!("model.layers.{layer}.mlp.{name}.weight");
                 let alone = weights::pack(&self.device, &self.checkpoint, &name)?;
-                self.product(&alone, &self.work.hidden_rows, &mut activation, width, rows, Epilogue::Store)?;
-                watch.show(layer as i64, stage, &activation, stride(width), 0..width)?;
+                let y = &mut work.activation;
+                self.kernels.product(&alone, &work.hidden_rows, y, width, rows, Epilogue::Store)?;
+                watch.show(layer as i64, stage, &work.activation, stride(width), 0..width)?;
             }
         }
         let gate_up = &self.weights.layers[layer].gate_up;
-        let made = self.product(gate_up, &self.work.hidden_rows, &mut activation, width, rows, Epilogue::Store);
-        self.work.activation = activation;
-        made?;
-        watch.show(layer as i64, Stage::Activation, &self.work.activation, stride(width), 0..width)?;
-        let work = &mut self.work;
+        self.kernels.product(gate_up, &work.hidden_rows, &mut work.activation, width, rows, Epilogue::Store)?;
+        watch.show(layer as i64, Stage::Activation, &work.activation, stride(width), 0..width)?;
         let x = Rows { x: &work.activation, stride: stride(width), count: RowCount::exactly(rows) };
         let mut faults = Faults { words: &mut work.fault, layer: layer as u32, stage: abi::STAGE_ACTIVATION };
         self.kernels.quantize.run(&x, &mut work.activation_rows, &mut faults)?;
         self.add(layer, rows, Stage::ResidualMlp, watch)
     }
 
-    /// Final norm of the rows that are read, sketches, and what happened to each row.
-    fn finish(&mut self, batch: &Batch, projection: &[i32], watch: &mut Watch<'_, '_>) -> Result<Pass> {
+    /// Final norm of the rows that are read, and their sketches.
+    fn finish(&mut self, batch: &Batch, sketches: bool, watch: &mut Watch<'_, '_>) -> Result<()> {
         let (hidden, layers) = (self.config().hidden_size, self.config().num_hidden_layers);
-        let source: Vec<u32> = (0..batch.rows() as u32).filter(|&row| batch.read[row as usize]).collect();
-        let eps = self.config().rms_norm_eps as f32;
+        let (eps, source) = (self.config().rms_norm_eps as f32, batch.source());
         let work = &mut self.work;
-        work.source.write(0, &source)?;
         let input = FinalInput {
             x: &work.x,
             ld: stride(hidden),
@@ -299,7 +310,7 @@ impl CudaModel {
             rows: source.len() as u32,
             layer: layers as u32,
         };
-        let sketch = (!projection.is_empty()).then_some((&work.projection, &mut work.sketch));
+        let sketch = sketches.then_some((&work.projection, &mut work.sketch));
         let mut out = FinalOut { sketch, hidden: Some(&mut work.hidden), rows: None };
         // SAFETY: `source` names rows of the batch.
         unsafe { self.kernels.last.run(&input, None, &mut out, &mut work.fault)? };
@@ -307,6 +318,13 @@ impl CudaModel {
             watch.positions = source.iter().map(|&row| batch.position[row as usize]).collect();
             watch.show(layers as i64, Stage::FinalNorm, &work.hidden, hidden as u32, 0..hidden)?;
         }
+        Ok(())
+    }
+
+    /// Faults and sketches, after the pass.
+    fn outcome(&mut self, batch: &Batch, sketches: bool) -> Result<Pass> {
+        let (layers, source) = (self.config().num_hidden_layers, batch.source());
+        let work = &mut self.work;
         let words = work.fault.read(0, batch.rows())?;
         let mut pass = Pass { sketches: Vec::new(), faults: vec![None; self.kept.len()] };
         for (row, word) in words.into_iter().enumerate() {
@@ -321,10 +339,10 @@ impl CudaModel {
         for (at, &row) in source.iter().enumerate() {
             self.kept[batch.origin[row as usize]] = Some(at as u32);
         }
-        if !projection.is_empty() {
+        if sketches {
             pass.sketches = vec![0; self.kept.len()];
-            let sketches = self.work.sketch.read(0, source.len())?;
-            for (&row, sketch) in source.iter().zip(sketches) {
+            let values = self.work.sketch.read(0, source.len())?;
+            for (&row, sketch) in source.iter().zip(values) {
                 let at = batch.origin[row as usize];
                 pass.sketches[at] = if pass.faults[at].is_some() { 0 } else { sketch };
             }

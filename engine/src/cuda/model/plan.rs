@@ -74,7 +74,9 @@ impl Plan {
         let reading = Self::reading_bytes(c, limits);
         let rope = (4 * c.max_position_embeddings * c.head_dim) as u64;
 
-        let chunk_bytes = u64::from(limits.sequences * shape.heads) * 4 * u64::from(shape.head_dim + 2);
+        // Partial results, and an item with its row.
+        let chunk_bytes =
+            u64::from(limits.sequences) * (u64::from(shape.heads) * 4 * u64::from(shape.head_dim + 2) + 20);
         let needed = c.max_position_embeddings.div_ceil(abi::PAGE as usize) as u64;
         let chunks = (PARTIAL_BYTES / chunk_bytes).clamp(1, needed);
         let fixed_bytes = weight_bytes + work + reading + rope + chunks * chunk_bytes + 2 * STAGING_BYTES as u64;

@@ -234,3 +234,22 @@ fn two_gpus_give_what_one_does_and_fail_together() {
     drop(gpus);
     grail_standin::set(1, grail_standin::Setting::Reset).unwrap();
 }
+
+/// The order of threads, the moment of asynchronous copies and of all queued work are nobody's promise.
+#[test]
+fn no_schedule_moves_a_bit() {
+    if device().is_none() {
+        return;
+    }
+    for variables in [
+        &[("STANDIN_MODE", "deferred")][..],
+        &[("STANDIN_ORDER", "random"), ("STANDIN_COPIES", "coin"), ("STANDIN_SEED", "11")],
+        &[("STANDIN_ORDER", "descending"), ("STANDIN_COPIES", "eager"), ("STANDIN_MODE", "deferred")],
+    ] {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "cuda::tests::model::each_scores_what_the_other_generated"]);
+        let output = command.envs(variables.iter().copied()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{variables:?}: {told}");
+    }
+}
