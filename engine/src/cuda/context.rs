@@ -179,7 +179,7 @@ impl Device {
         if let Some(module) = &modules[file] {
             return Ok(module.clone());
         }
-        let module = image::load(file, &self.0.context, &self.0.info)?;
+        let module = image::load(&image::FILES[file], &self.0.context, &self.0.info)?;
         modules[file] = Some(module.clone());
         Ok(module)
     }

@@ -1,10 +1,10 @@
 //! The kernels' code: compiled by the build where it had nvcc, else at first use where NVRTC is.
 
 use std::ffi::CString;
+use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, CudaModule};
 use cudarc::nvrtc::Ptx;
-use std::sync::Arc;
 
 use super::context::{DeviceInfo, driver_error, label};
 use super::nvrtc;
@@ -17,14 +17,7 @@ pub(super) struct File {
     /// Its text.
     pub(super) source: &'static str,
     /// Code for every supported device; empty where the build had no nvcc.
-    fatbin: &'static [u8],
-}
-
-#[cfg(test)]
-impl File {
-    pub(super) fn fatbin(&self) -> &[u8] {
-        self.fatbin
-    }
+    pub(super) fatbin: &'static [u8],
 }
 
 // build.rs: FILES; HEADERS, pairs of name and text; KERNELS, pairs of name and index into FILES; NVCC, its version.
@@ -40,9 +33,9 @@ pub fn embedded() -> Option<String> {
     NVCC.map(|version| format!("nvcc {version}"))
 }
 
-/// The module of `FILES[file]` on a device.
-pub(super) fn load(file: usize, context: &Arc<CudaContext>, info: &DeviceInfo) -> Result<Arc<CudaModule>> {
-    let File { name, source, fatbin } = &FILES[file];
+/// The module of a file on a device.
+pub(super) fn load(file: &File, context: &Arc<CudaContext>, info: &DeviceInfo) -> Result<Arc<CudaModule>> {
+    let File { name, source, fatbin } = file;
     let refused = |e| driver_error(&label(info.ordinal), format!("loading {name}"), e);
     if !fatbin.is_empty() {
         return context.load_module(Ptx::from_binary(fatbin.to_vec())).map_err(refused);

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::cuda::image::{FILES, File, load};
 use crate::cuda::{Device, DeviceInfo, probe};
 use crate::{Chosen, DeviceChoice};
 
@@ -19,6 +20,14 @@ fn child() {
     println!("{SAYS}{}", words(Device::open(0).map(|device| line(device.info()))));
     println!("{SAYS}{}", words(Device::open(7).map(|device| line(device.info()))));
     println!("{SAYS}{:?}", DeviceChoice::Auto.resolve().unwrap());
+    // Of a binary that was built without nvcc, and of this one.
+    println!("{SAYS}{}", words(load_file(&[])));
+    println!("{SAYS}{}", words(load_file(FILES[0].fatbin)));
+}
+
+fn load_file(fatbin: &'static [u8]) -> crate::Result<String> {
+    let (file, device) = (File { fatbin, ..FILES[0] }, Device::open(0)?);
+    load(&file, device.stream().context(), device.info()).map(|_| "loaded".into())
 }
 
 fn line(info: &DeviceInfo) -> String {
@@ -27,7 +36,7 @@ fn line(info: &DeviceInfo) -> String {
     format!("{ordinal} capability {major}.{minor} driver {}.{}", driver.0, driver.1)
 }
 
-/// Answers of a process that finds the driver in `library` and has these variables.
+/// Answers of a process that finds libraries in `library` alone and has these variables.
 fn answers(library: Option<PathBuf>, variables: &[(&str, &str)]) -> Vec<String> {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "cuda::tests::devices::child", "--ignored", "--nocapture"]);
@@ -36,7 +45,7 @@ fn answers(library: Option<PathBuf>, variables: &[(&str, &str)]) -> Vec<String> 
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let answers: Vec<String> = said.lines().filter_map(|line| Some(line.split_once(SAYS)?.1.to_owned())).collect();
-    assert_eq!(answers.len(), 4, "{said}");
+    assert_eq!(answers.len(), 6, "{said}");
     answers
 }
 
@@ -104,4 +113,38 @@ fn a_device_before_ampere_is_listed_and_not_opened() {
     assert!(answers[1].ends_with("has compute capability 7.5; 8.0 or later is needed"), "{}", answers[1]);
     assert!(answers[2].contains("the driver sees 1,"), "{}", answers[2]);
     assert_cpu(&answers[3], "compute capability 7.5");
+}
+
+#[test]
+fn without_nvcc_and_nvrtc_what_is_missing_is_said() {
+    let Some(library) = standin() else { return };
+    let answers = answers(library, &[("STANDIN_IMAGES", "real")]);
+    if answers[4] == "loaded" {
+        eprintln!("SKIPPED: this system has NVRTC, so its absence cannot be shown");
+        return;
+    }
+    for words in ["cuda:0: this binary was built without nvcc", "libnvrtc.so", "CUDA_HOME", "LD_LIBRARY_PATH"] {
+        assert!(answers[4].contains(words), "{}", answers[4]);
+    }
+    // What the build compiled is an image for a driver, where it did.
+    let built = if FILES[0].fatbin.is_empty() { &answers[4] } else { "loaded" };
+    assert_eq!(answers[5], built);
+}
+
+#[test]
+fn without_nvcc_the_first_use_compiles_into_the_cache_folder() {
+    let Some(Some(library)) = standin() else { return };
+    // NVRTC, if it is anywhere, is where this process would find it.
+    let inherited = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let paths = std::env::join_paths([library].into_iter().chain(std::env::split_paths(&inherited))).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let variables = [("STANDIN_IMAGES", "real"), ("XDG_CACHE_HOME", cache.path().to_str().unwrap())];
+    let answers = answers(Some(paths.into()), &variables);
+    if answers[4] != "loaded" {
+        assert!(answers[4].contains("NVRTC"), "{}", answers[4]);
+        eprintln!("SKIPPED: {}", answers[4]);
+        return;
+    }
+    let kept: Vec<_> = std::fs::read_dir(cache.path().join("grail/kernels")).unwrap().collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
 }
