@@ -8,7 +8,7 @@
 // Warp w of the 8 makes ids 16 w.. of a chunk for all R rows; then warp w reads rows w, w + 8, ... of the chunk. No logits are
 // stored unless the mode asks for them. Blocks come through shared memory by cp.async, STAGES - 1 ahead and across chunks, so that
 // memory works while a chunk is read. Order: blocks ascending in registers; the rest as chunk.cuh says (NUMERICS 9, 11).
-// Launch: 256 threads, dynamic shared memory of head_shared_bytes (ops/head.rs computes the same).
+// Launch: 256 threads, dynamic shared memory of shared_bytes in ops/head.rs, which picks the forms that a device has room for.
 #include "chunk.cuh"
 #include "dot.cuh"
 
@@ -153,3 +153,13 @@ KERNEL(head_32)
 
 extern "C" __global__ void __launch_bounds__(256, 1) head_64(const __grid_constant__ head_params p) { head<8, 2>(p); }
 KERNEL(head_64)
+
+// For devices whose blocks have 99 KB of shared memory: one block of channels ahead.
+extern "C" __global__ void __launch_bounds__(256, 1) head_8_small(const __grid_constant__ head_params p) { head<1, 2>(p); }
+KERNEL(head_8_small)
+
+extern "C" __global__ void __launch_bounds__(256, 1) head_16_small(const __grid_constant__ head_params p) { head<2, 2>(p); }
+KERNEL(head_16_small)
+
+extern "C" __global__ void __launch_bounds__(256, 1) head_32_small(const __grid_constant__ head_params p) { head<4, 2>(p); }
+KERNEL(head_32_small)

@@ -1,11 +1,38 @@
 //! head.cu: the head's product, read a chunk of the vocabulary at a time.
 
+use cudarc::driver::sys;
+
 use super::super::{Device, DeviceBuffer, Kernel, LaunchShape, abi};
 use super::reading::{Reading, refuse_unless};
-use crate::Result;
+use crate::{Error, Result};
 
-/// (kernel, tiles of rows in a block, stages of its pipeline), as head.cu defines them.
-const FORMS: [(&str, u32, u32); 4] = [("head_8", 1, 4), ("head_16", 2, 4), ("head_32", 4, 3), ("head_64", 8, 2)];
+/// (kernel, tiles of rows in a block, stages of its pipeline), as head.cu defines them; of equal tiles the first that a
+/// device has room for is the better one.
+const FORMS: [(&str, u32, u32); 7] = [
+    ("head_8", 1, 4),
+    ("head_8_small", 1, 2),
+    ("head_16", 2, 4),
+    ("head_16_small", 2, 2),
+    ("head_32", 4, 3),
+    ("head_32_small", 4, 2),
+    ("head_64", 8, 2),
+];
+
+/// Those of [`FORMS`] that blocks with `room` bytes of shared memory can run on `blocks` blocks of channels, one for each
+/// number of tiles.
+fn fitting(blocks: u32, room: u32) -> Vec<(&'static str, u32, u32)> {
+    let mut forms = FORMS.to_vec();
+    forms.retain(|&(_, tiles, stages)| shared_bytes(tiles, stages, blocks) <= room);
+    forms.dedup_by_key(|form| form.1);
+    forms
+}
+
+/// Bytes of dynamic shared memory that a block may be allowed.
+fn room(device: &Device) -> Result<u32> {
+    let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+    let bytes = device.stream().context().attribute(attribute);
+    Ok(bytes.map_err(|e| device.error("asking for shared memory", e))? as u32)
+}
 
 /// Dynamic shared memory: stages of weights with exponents and rows, then the chunk's logits, then the rows' exponents.
 fn shared_bytes(tiles: u32, stages: u32, blocks: u32) -> u32 {
@@ -46,16 +73,25 @@ impl Head {
     /// For `hidden` channels and up to `rows` rows a launch.
     ///
     /// # Errors
-    /// As [`Device::kernel`].
+    /// [`Error::Unsupported`] where no form fits the device's shared memory; as [`Device::kernel`].
     pub fn new(device: &Device, hidden: u32, rows: u32) -> Result<Self> {
+        Self::with_room(device, hidden, rows, room(device)?)
+    }
+
+    /// The same where blocks have `room` bytes of shared memory.
+    pub(in crate::cuda) fn with_room(device: &Device, hidden: u32, rows: u32, room: u32) -> Result<Self> {
         let blocks = hidden.div_ceil(abi::BLOCK);
         let mut forms: Vec<Form> = Vec::new();
-        for (name, tiles, stages) in FORMS {
+        for (name, tiles, stages) in fitting(blocks, room) {
             if forms.last().is_none_or(|smaller| smaller.rows < rows) {
                 let shared_bytes = shared_bytes(tiles, stages, blocks);
                 let kernel = device.kernel(name, shared_bytes)?;
                 forms.push(Form { kernel, rows: tiles * abi::TILE_TOKENS, shared_bytes });
             }
+        }
+        if forms.is_empty() {
+            let problem = format!("a block of it has no shared memory for rows of {hidden} channels");
+            return Err(Error::Unsupported { what: device.info().name.clone(), problem });
         }
         Ok(Self { forms, blocks })
     }
@@ -119,5 +155,24 @@ impl Head {
     fn form(&self, rows: u32) -> &Form {
         let fits = self.forms.iter().find(|form| form.rows >= rows);
         fits.unwrap_or(&self.forms[self.forms.len() - 1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of sm_80, of sm_86 and sm_89, and of sm_90 have these bytes.
+    #[test]
+    fn every_supported_device_has_forms_for_any_model() {
+        let names = |hidden: u32, room| fitting(hidden.div_ceil(128), room).iter().map(|f| f.0).collect::<Vec<_>>();
+        for hidden in [32, 1024, 2560, 4096, 5120, 8192] {
+            assert_eq!(names(hidden, 166_912), ["head_8", "head_16", "head_32", "head_64"], "{hidden}");
+            assert_eq!(names(hidden, 232_448), ["head_8", "head_16", "head_32", "head_64"], "{hidden}");
+        }
+        for hidden in [32, 1024, 2560, 4096, 5120] {
+            assert_eq!(names(hidden, 101_376), ["head_8_small", "head_16_small", "head_32_small"], "{hidden}");
+        }
+        assert_eq!(names(1024, 49_152), [""; 0]);
     }
 }

@@ -183,10 +183,11 @@ fn any_number_of_rows_agrees() {
 #[test]
 fn the_launch_is_for_the_rows_in_use() {
     let Some(device) = device() else { return };
-    for rows in [1, 12, 30, 50, 70] {
-        let case = Case::random(150, 64, rows);
+    // Blocks of sm_80, and of sm_86 and sm_89.
+    for (rows, room) in [1, 12, 30, 50, 70].into_iter().flat_map(|rows| [(rows, 166_912), (rows, 101_376)]) {
+        let case = Case::random(150, 300, rows);
         let asks = asks(rows, 150);
-        let (head, shape) = (Head::new(&device, 64, 70).unwrap(), |slices| ReadingShape {
+        let (head, shape) = (Head::with_room(&device, 300, 70, room).unwrap(), |slices| ReadingShape {
             vocabulary: 150,
             rows: 70,
             questions: 140,
