@@ -86,6 +86,19 @@ impl Count {
         self.wavefronts += other.wavefronts;
         self.least_wavefronts += other.least_wavefronts;
     }
+
+    fn less(&self, other: &Self) -> Self {
+        Self {
+            issued: self.issued.saturating_sub(other.issued),
+            threads: self.threads.saturating_sub(other.threads),
+            requests: self.requests.saturating_sub(other.requests),
+            bytes: self.bytes.saturating_sub(other.bytes),
+            sectors: self.sectors.saturating_sub(other.sectors),
+            least_sectors: self.least_sectors.saturating_sub(other.least_sectors),
+            wavefronts: self.wavefronts.saturating_sub(other.wavefronts),
+            least_wavefronts: self.least_wavefronts.saturating_sub(other.least_wavefronts),
+        }
+    }
 }
 
 /// One instruction's counts and place.
@@ -151,6 +164,25 @@ impl Counters {
     pub fn sector_use(&self) -> f64 {
         let total = self.total();
         if total.sectors == 0 { 1.0 } else { total.least_sectors as f64 / total.sectors as f64 }
+    }
+
+    /// What this launch did more than a shorter one of the same kernel: the loop that it ran longer, without what comes
+    /// before and after.
+    ///
+    /// # Panics
+    /// When the kernels are not the same.
+    pub fn beyond(&self, shorter: &Self) -> Self {
+        assert_eq!((&self.kernel, self.lines.len()), (&shorter.kernel, shorter.lines.len()), "other kernels");
+        let mut loops = self.clone();
+        for (line, shorter) in loops.lines.iter_mut().zip(&shorter.lines) {
+            line.count = line.count.less(&shorter.count);
+        }
+        for traffic in &mut loops.traffic {
+            if let Some(shorter) = shorter.traffic_of(&traffic.name) {
+                *traffic = traffic.less(shorter);
+            }
+        }
+        loops
     }
 
     pub fn traffic_of(&self, name: &str) -> Option<&Traffic> {

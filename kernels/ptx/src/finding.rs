@@ -22,6 +22,8 @@ pub enum Check {
     Race,
     /// Two blocks on one byte, one of them writing without an atomic.
     BlockRace,
+    /// A read of what the launch itself writes by `ld.global.nc`, which may not see it.
+    NonCoherent,
     ReadOnly,
     DivisionByZero,
     /// A matrix product of floats whose result depends on the order of its sum.

@@ -21,8 +21,11 @@ mod lex;
 mod memory;
 mod mma;
 mod module;
+mod ops;
 mod parse;
+mod predict;
 mod race;
+mod replay;
 mod types;
 
 pub use compile::{Arch, CompileError, compile, compile_text, find_nvcc};
@@ -32,3 +35,5 @@ pub use exec::{Options, Schedule, Shape};
 pub use finding::{Check, Finding};
 pub use memory::{Device, Ptr, Traffic};
 pub use module::Module;
+pub use predict::{A100, Cost, H100, Limits, Seconds};
+pub use replay::{Recorded, Region, ReplayError};

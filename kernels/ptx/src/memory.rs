@@ -60,6 +60,21 @@ pub struct Traffic {
     pub distinct_written: u64,
 }
 
+impl Traffic {
+    pub(crate) fn less(&self, other: &Self) -> Self {
+        Self {
+            name: self.name.clone(),
+            bytes: self.bytes,
+            read: self.read.saturating_sub(other.read),
+            written: self.written.saturating_sub(other.written),
+            read_sectors: self.read_sectors.saturating_sub(other.read_sectors),
+            written_sectors: self.written_sectors.saturating_sub(other.written_sectors),
+            distinct_read: self.distinct_read.saturating_sub(other.distinct_read),
+            distinct_written: self.distinct_written.saturating_sub(other.distinct_written),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Device {
     pub(crate) allocations: Vec<Allocation>,
@@ -142,6 +157,20 @@ impl Device {
     pub fn read(&self, ptr: Ptr, bytes: usize) -> Vec<u8> {
         let (index, at) = self.host(ptr, bytes);
         self.allocations[index].data[at..at + bytes].to_vec()
+    }
+
+    pub(crate) fn rename(&mut self, ptr: Ptr, name: String) {
+        let (index, _) = self.host(ptr, 0);
+        self.allocations[index].name = name;
+    }
+
+    /// The address of the allocation made `n` others after the first; variables of modules do not count.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn nth(&self, n: usize) -> Ptr {
+        let mut own = self.allocations.iter().filter(|allocation| allocation.base >= BASE);
+        Ptr(own.nth(n).expect("there are as many allocations").base)
     }
 
     /// Whether every byte was written.

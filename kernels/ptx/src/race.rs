@@ -210,6 +210,11 @@ impl GlobalShadow {
         *self = Self::default();
     }
 
+    /// Whether the launch has written any of these bytes.
+    pub fn is_written(&self, at: usize, bytes: usize) -> bool {
+        self.writes.get(at..at + bytes).is_some_and(|writes| writes.iter().any(|write| *write != 0))
+    }
+
     pub fn distinct(&self) -> (u64, u64) {
         let written = self.writes.iter().filter(|w| **w != 0).count();
         (self.blocks.iter().filter(|b| **b != 0).count() as u64, written as u64)

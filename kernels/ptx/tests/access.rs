@@ -18,7 +18,7 @@ fn loads_extend_to_the_register_and_stores_cut_to_the_type() {
     load("u16", "b32", &|a| a & 0xffff);
     load("s16", "b32", &|a| u64::from(a as i16 as i32 as u32));
     load("s32", "b64", &|a| a as i32 as i64 as u64);
-    load("nc.L1::no_allocate.L2::128B.b64", "b64", &|a| a);
+    load("L1::no_allocate.L2::128B.b64", "b64", &|a| a);
     load("volatile.u32", "b32", &|a| a & 0xffff_ffff);
     law("st.global.u8 [at], a; ld.global.u32 o, [at];", "b32", ["b32"], &[[0x1234_56ff]], |[a]| a);
     law(
@@ -38,7 +38,7 @@ fn vectors_move_whole() {
     let body = ".reg .b64 %rd<5>; .reg .b32 %r<6>; .reg .b16 %rs<3>; .reg .b64 %q<3>;
         ld.param.u64 %rd1, [k_param_0]; ld.param.u64 %rd2, [k_param_1]; mov.u32 %r5, %tid.x;
         mad.wide.u32 %rd1, %r5, 16, %rd1; mad.wide.u32 %rd2, %r5, 16, %rd2;
-        ld.global.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1]; st.global.v4.u32 [%rd2], {%r4, %r3, %r2, %r1};
+        ld.global.nc.v4.u32 {%r1, %r2, %r3, %r4}, [%rd1]; st.global.v4.u32 [%rd2], {%r4, %r3, %r2, %r1};
         ld.global.v2.u64 {%q1, %q2}, [%rd1+128]; st.global.v2.u64 [%rd2+128], {%q2, %q1};";
     run(body, 8, &mut device, &[from, to], &Options::default()).unwrap();
     let got = device.read(to, 256);
@@ -236,7 +236,7 @@ fn lanes_part_and_meet_again() {
     let steps = |mut n: u64| {
         let mut count = 0;
         while n > 1 {
-            n = if n % 2 == 0 { n / 2 } else { 3 * n + 1 };
+            n = if n.is_multiple_of(2) { n / 2 } else { 3 * n + 1 };
             count += 1;
         }
         count

@@ -264,6 +264,13 @@ fn faults() -> Vec<Planted> {
             "bar.warp.sync -1;",
         ),
         planted(
+            "the read-only path to what the launch writes",
+            Check::NonCoherent,
+            "st.global.u32 [%rd2], 1; FAULT",
+            "ld.global.nc.u32 %r7, [%rd2];",
+            "ld.global.u32 %r7, [%rd2];",
+        ),
+        planted(
             "a store to a constant",
             Check::ReadOnly,
             "mov.u64 %rd3, fixed; FAULT",

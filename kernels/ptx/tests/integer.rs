@@ -35,8 +35,8 @@ fn sums_and_products_of_32_bits_wrap() {
         law32(&format!("sub.{ty}"), u32::wrapping_sub);
         law32(&format!("mul.lo.{ty}"), u32::wrapping_mul);
     }
-    law32("mul.hi.u32", |a, b| (u64::from(a) * u64::from(b) >> 32) as u32);
-    law32("mul.hi.s32", |a, b| (i64::from(a as i32) * i64::from(b as i32) >> 32) as u32);
+    law32("mul.hi.u32", |a, b| ((u64::from(a) * u64::from(b)) >> 32) as u32);
+    law32("mul.hi.s32", |a, b| ((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u32);
     law32("add.sat.s32", |a, b| (a as i32).saturating_add(b as i32) as u32);
     law32("sub.sat.s32", |a, b| (a as i32).saturating_sub(b as i32) as u32);
 }
@@ -46,8 +46,8 @@ fn sums_and_products_of_64_bits_wrap() {
     law64("add.s64", u64::wrapping_add);
     law64("sub.u64", u64::wrapping_sub);
     law64("mul.lo.s64", u64::wrapping_mul);
-    law64("mul.hi.u64", |a, b| (u128::from(a) * u128::from(b) >> 64) as u64);
-    law64("mul.hi.s64", |a, b| (i128::from(a as i64) * i128::from(b as i64) >> 64) as u64);
+    law64("mul.hi.u64", |a, b| ((u128::from(a) * u128::from(b)) >> 64) as u64);
+    law64("mul.hi.s64", |a, b| ((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64);
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn multiply_and_add() {
         law(&body, "b32", ["b32"; 3], &triples(), |[a, b, c]| u64::from(f(a as u32, b as u32, c as u32)));
     };
     law3("mad.lo.s32", &|a, b, c| a.wrapping_mul(b).wrapping_add(c));
-    law3("mad.hi.u32", &|a, b, c| ((u64::from(a) * u64::from(b) >> 32) as u32).wrapping_add(c));
-    law3("mad.hi.s32", &|a, b, c| ((i64::from(a as i32) * i64::from(b as i32) >> 32) as u32).wrapping_add(c));
+    law3("mad.hi.u32", &|a, b, c| (((u64::from(a) * u64::from(b)) >> 32) as u32).wrapping_add(c));
+    law3("mad.hi.s32", &|a, b, c| (((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u32).wrapping_add(c));
     law3("sad.s32", &|a, b, c| c.wrapping_add((a as i32).abs_diff(b as i32)));
     law3("sad.u32", &|a, b, c| c.wrapping_add(a.abs_diff(b)));
     let wide = "mad.wide.s32 o, a, b, c;";
@@ -168,7 +168,7 @@ fn one_operand() {
 
 #[test]
 fn bit_fields() {
-    let inputs: Vec<_> = triples().into_iter().map(|[a, b, c]| [a, b, c]).collect();
+    let inputs: Vec<_> = triples().into_iter().collect();
     // Bit by bit, as the manual writes it.
     let extract = |a: u64, start: u64, length: u64, bits: u64, signed: bool| {
         let (start, length) = (start & 0xff, length & 0xff);
@@ -263,7 +263,8 @@ fn dot_products_of_bytes() {
         let sum = (0..4).map(|i| wide_a(a[i]) * wide_b(b[i])).sum::<i32>();
         u64::from((c as u32).wrapping_add(sum as u32))
     };
-    let (signed, unsigned): (fn(u8) -> i32, fn(u8) -> i32) = (|x| i32::from(x as i8), i32::from);
+    let signed: fn(u8) -> i32 = |x| i32::from(x as i8);
+    let unsigned: fn(u8) -> i32 = i32::from;
     law("dp4a.s32.s32 o, a, b, c;", "b32", ["b32"; 3], &triples(), |[a, b, c]| dot(a, b, c, signed, signed));
     law("dp4a.u32.u32 o, a, b, c;", "b32", ["b32"; 3], &triples(), |[a, b, c]| dot(a, b, c, unsigned, unsigned));
     law("dp4a.s32.u32 o, a, b, c;", "b32", ["b32"; 3], &triples(), |[a, b, c]| dot(a, b, c, signed, unsigned));
@@ -285,7 +286,7 @@ fn carry_chains_make_wide_sums() {
          mad.lo.cc.u32 x1, h0, l1, x1; madc.hi.cc.u32 x2, h0, l1, x2; addc.u32 x3, 0, 0;
          mad.lo.cc.u32 x2, h0, h1, x2; madc.hi.u32 x3, h0, h1, x3; mov.b64 o, {{x2, x3}};"
     );
-    law(&mul, "b64", ["b64"; 2], &inputs, |[a, b]| (u128::from(a) * u128::from(b) >> 64) as u64);
+    law(&mul, "b64", ["b64"; 2], &inputs, |[a, b]| ((u128::from(a) * u128::from(b)) >> 64) as u64);
 }
 
 #[test]

@@ -114,7 +114,7 @@ fn products_of_powers_of_two_are_exact_in_tf32() {
 #[test]
 fn sums_in_tf32_that_depend_on_their_order_are_found() {
     let form = "m16n8k4.row.col.f32.tf32.tf32.f32";
-    let far = |lane: usize| if lane % 4 == 0 { 1e9f32.to_bits() & !0x1fff } else { 0.5f32.to_bits() };
+    let far = |lane: usize| if lane.is_multiple_of(4) { 1e9f32.to_bits() & !0x1fff } else { 0.5f32.to_bits() };
     let finding = product(form, [2, 1], |lane, _| far(lane), |_, _| 1f32.to_bits(), |_, _| 0).unwrap_err();
     assert_eq!(finding.check, Check::Inexact);
     let fine = 1.0f32.to_bits() | 1;

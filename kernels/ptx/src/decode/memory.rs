@@ -101,7 +101,7 @@ impl Decoder<'_> {
         let ty = Self::element(m)?;
         let strong = Self::strong(m);
         let space = self.space(m, m.inst.operands.get(1));
-        m.take("nc");
+        let coherent = !m.take("nc");
         Self::hints(m);
         let count = Self::count(m);
         let mut d = [self.sink; 4];
@@ -110,7 +110,7 @@ impl Decoder<'_> {
             (*d, d_bits) = self.wide_target(part, ty.bits, m.inst)?;
         }
         let addr = self.address(&m.inst.operands[1], m.inst)?;
-        Ok(Op::Load { space, ty, strong, d, count: count as u32, d_bits, addr })
+        Ok(Op::Load { space, ty, strong, coherent, d, count: count as u32, d_bits, addr })
     }
 
     fn store(&mut self, m: &mut Mods) -> Result<Op, PtxError> {

@@ -68,7 +68,10 @@ impl Machine<'_> {
         for lane in lanes(mask) {
             let at = Lane { w, lane, space, address: addresses[lane], bytes: bytes as usize, strong: false };
             match &inst.op {
-                Op::Load { ty, strong, d, count, d_bits, .. } => {
+                Op::Load { ty, strong, coherent, d, count, d_bits, .. } => {
+                    if !coherent && space == Space::Global {
+                        self.check_read_only(at)?;
+                    }
                     self.load(Lane { strong: *strong, ..at }, *ty, &d[..*count as usize], *d_bits)?;
                 }
                 Op::Store { ty, strong, s, count, .. } => {
@@ -210,6 +213,21 @@ impl Machine<'_> {
         data[..wanted].copy_from_slice(&allocation.data[at..at + wanted]);
         let access = Access { thread: self.thread(w, lane), write: false, atomic: strong };
         self.touch_global(lane, index, access, (at, wanted))
+    }
+
+    /// What `ld.global.nc` reads must not be written in the launch.
+    fn check_read_only(&self, place: Lane) -> Outcome {
+        let Lane { lane, address, bytes, .. } = place;
+        let (index, at) = self.device.locate(lane, address, bytes as u64)?;
+        let allocation = &self.device.allocations[index];
+        match allocation.shadow.is_written(at, bytes) {
+            false => Ok(()),
+            true => {
+                let detail =
+                    format!("byte {at} of {}, which this launch writes, by the read-only path", allocation.name);
+                Err(Trouble::at(Check::NonCoherent, lane, address, detail))
+            }
+        }
     }
 
     fn write_global(&mut self, place: Lane, data: &[u8]) -> Outcome {
