@@ -22,7 +22,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", folder.display()); // files that come and go
     }
     println!("cargo::rerun-if-changed={}", host.join("shim.h").display());
-    let Some(compiler) = compile::compiler() else {
+    let Some(compiler) = compile::compiler(compile::Build::Plain) else {
         println!("cargo::warning=no C++ compiler (CXX, g++, clang++, c++): no kernel runs in tests");
         return;
     };

@@ -4,7 +4,7 @@
 #include <sanitizer/tsan_interface.h>
 #include <stdint.h>
 
-#include <deque>
+#include <vector>
 
 extern "C" void __tsan_write_range(void*, unsigned long);
 extern "C" void __tsan_read_range(void*, unsigned long);
@@ -15,16 +15,13 @@ extern "C" void __tsan_java_alloc(unsigned long begin, unsigned long bytes);
 namespace standin {
 namespace {
 void* host;
-void* creator;  // gives birth to threads, and has seen nothing since the begin of the launch
-char returned;
-// Threads that have returned. ThreadSanitizer gives the number of a destroyed thread to a new one and takes the two for
-// one, so that a race between them would not show: they stay for as long as there is room.
-std::deque<void*> past;
-constexpr size_t PAST = 2048;
-
-void destroy_until(size_t left) {
-    for (; past.size() > left; past.pop_front()) __tsan_destroy_fiber(past.front());
-}
+void* creator;  // gives birth to threads and memory, and has seen nothing of any launch
+char launched, born, returned;
+// Identities, taken in turn. One that comes round again is ordered after the block that it was in before, so a race
+// with that block would not show: there are enough for several blocks.
+std::vector<void*> identities;
+size_t next_identity, in_turn;
+constexpr size_t BLOCKS = 4, MOST = 2048;
 
 // Shared memory and stacks of one block are no memory of the next.
 void forget(const char* begin, const char* end) {
@@ -45,28 +42,37 @@ void race_touch(void* written, const void* read, size_t bytes) {
     __tsan_write_range(written, bytes);
     __tsan_read_range(const_cast<void*>(read), bytes);
 }
-void race_begin_launch() {
+void race_begin_launch(unsigned threads) {
     host = __tsan_get_current_fiber();
-    creator = __tsan_create_fiber(0);
+    if (!creator) creator = __tsan_create_fiber(0);
+    in_turn = BLOCKS * threads < MOST ? BLOCKS * threads : MOST;
+    next_identity = 0;
+    __tsan_release(&launched);
 }
-void race_end_launch() {
-    destroy_until(0);
-    __tsan_destroy_fiber(creator);
+// Shadow memory of all of a stack would take most of the time.
+static const char* used_from(const Context& c) {
+    const uint64_t* p = (const uint64_t*)c.stack;
+    const uint64_t* const end = (const uint64_t*)(c.stack + c.bytes);
+    while (p < end && !*p) p++;
+    return (const char*)p - c.stack < 4096 ? c.stack : (const char*)p - 4096;
 }
 void race_begin_block(Context* const* threads, unsigned count, char* shared_begin, char* shared_end) {
     __tsan_switch_to_fiber(creator, __tsan_switch_to_fiber_no_sync);
     if (shared_begin) forget(shared_begin, shared_end);
     for (unsigned i = 0; i < count; i++) {
-        forget(threads[i]->stack, threads[i]->stack + threads[i]->bytes);
-        threads[i]->tsan = __tsan_create_fiber(0);
+        forget(used_from(*threads[i]), threads[i]->stack + threads[i]->bytes);
+        if (next_identity == identities.size()) identities.push_back(__tsan_create_fiber(0));
+        threads[i]->tsan = identities[next_identity];
+        next_identity = (next_identity + 1) % in_turn;
     }
+    __tsan_release(&born);
     __tsan_switch_to_fiber(host, __tsan_switch_to_fiber_no_sync);
 }
-void race_end_block(Context* const* threads, unsigned count) {
-    __tsan_acquire(&returned);
-    for (unsigned i = 0; i < count; i++) past.push_back(threads[i]->tsan);
-    destroy_until(PAST);
+void race_thread_begins() {
+    __tsan_acquire(&launched);
+    __tsan_acquire(&born);
 }
 void race_thread_returns() { __tsan_release(&returned); }
+void race_end_block() { __tsan_acquire(&returned); }
 }  // namespace standin
 #endif

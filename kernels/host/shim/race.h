@@ -11,20 +11,20 @@ namespace standin {
 void race_release(void* tag);
 void race_acquire(void* tag);
 void race_touch(void* written, const void* read, size_t bytes);
-void race_begin_launch();
-void race_end_launch();
-// New identities for the threads of a block, ordered after the begin of the launch and nothing later.
+void race_begin_launch(unsigned threads);
+// Identities for the threads of a block, which are ordered after the begin of the launch and after nothing later.
 void race_begin_block(Context* const* threads, unsigned count, char* shared_begin, char* shared_end);
-void race_end_block(Context* const* threads, unsigned count);
+void race_end_block();
+void race_thread_begins();
 void race_thread_returns();
 #else
 inline void race_release(void*) {}
 inline void race_acquire(void*) {}
 inline void race_touch(void*, const void*, size_t) {}
-inline void race_begin_launch() {}
-inline void race_end_launch() {}
+inline void race_begin_launch(unsigned) {}
 inline void race_begin_block(Context* const*, unsigned, char*, char*) {}
-inline void race_end_block(Context* const*, unsigned) {}
+inline void race_end_block() {}
+inline void race_thread_begins() {}
 inline void race_thread_returns() {}
 #endif
 }  // namespace standin

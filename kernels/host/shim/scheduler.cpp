@@ -189,6 +189,7 @@ void thread_returns() {
 }
 void fiber_main() {
     context_entered();
+    race_thread_begins();
     b->launch->entry(b->launch->parameters);
     thread_returns();
 }
@@ -384,7 +385,7 @@ static void run_block(const Launch& l) {
     stats.switches++;
     context_switch(b->host, first->context, false);
     cur = nullptr;
-    race_end_block(b->contexts, b->threads);
+    race_end_block();
     delete b->tags;
 }
 
@@ -410,7 +411,7 @@ Outcome run(const Launch& l, const Settings& settings) {
         b->contexts[b->prepared] = &b->fibers[b->prepared].context;
         stack_allocate(*b->contexts[b->prepared], STACK);
     }
-    race_begin_launch();
+    race_begin_launch(b->threads);
     begin_faults();
     for (unsigned z = 0; z < l.grid.z && !b->failed; z++)
         for (unsigned y = 0; y < l.grid.y && !b->failed; y++)
@@ -419,7 +420,6 @@ Outcome run(const Launch& l, const Settings& settings) {
                 run_block(l);
             }
     end_faults();
-    race_end_launch();
     end_shared();
     return b->outcome;
 }

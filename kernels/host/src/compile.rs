@@ -115,11 +115,15 @@ fn sources(unit: &Unit, kernels: &Path) -> std::io::Result<BTreeMap<PathBuf, Str
     Ok(found)
 }
 
-/// The C++ compiler: `CXX`, or the first of the usual names that runs.
-pub fn compiler() -> Option<String> {
+/// The C++ compiler for a build: `CXX`, or the first of the usual names that runs. The sanitizers' flags and runtimes are
+/// GCC's, so clang will not do for them.
+pub fn compiler(build: Build) -> Option<String> {
     let named = std::env::var("CXX").ok().filter(|c| !c.is_empty());
     let candidates = named.into_iter().chain(["g++", "clang++", "c++"].map(String::from));
-    candidates.into_iter().find(|c| Command::new(c).arg("--version").output().is_ok_and(|o| o.status.success()))
+    let version = |c: &String| Command::new(c).arg("--version").output().ok().filter(|o| o.status.success());
+    candidates.into_iter().find(|c| {
+        version(c).is_some_and(|o| build.runtime().is_none() || !String::from_utf8_lossy(&o.stdout).contains("clang"))
+    })
 }
 
 fn machine_flags() -> Vec<&'static str> {

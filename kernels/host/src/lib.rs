@@ -110,7 +110,7 @@ pub fn library_dir() -> Result<PathBuf, Unavailable> {
     if folder.join("libcuda.so.1").exists() {
         return Ok(folder);
     }
-    match compile::compiler() {
+    match compile::compiler(Build::Plain) {
         None => Err(Unavailable::NoCompiler),
         Some(compiler) => Err(Unavailable::Broken(format!("{compiler} did not build it; see the build's warnings"))),
     }

@@ -24,7 +24,7 @@ pub fn built(build: Build) -> Result<PathBuf, Unavailable> {
     if build == Build::Plain {
         return crate::library_dir();
     }
-    let compiler = compile::compiler().ok_or(Unavailable::NoCompiler)?;
+    let compiler = compile::compiler(build).ok_or(Unavailable::NoCompiler)?;
     let folder = Path::new(env!("OUT_DIR")).join(build.name());
     let broken = |e: std::io::Error| Unavailable::Broken(e.to_string());
     fs::create_dir_all(&folder).map_err(broken)?;
@@ -63,7 +63,7 @@ pub fn rerun(build: Build, tests: &[&str], variables: &[(&str, &str)]) -> Result
 
 fn child(build: Build, binary: &Path) -> Result<Command, Unavailable> {
     let Some(runtime) = build.runtime() else { return Ok(Command::new(binary)) };
-    let compiler = compile::compiler().ok_or(Unavailable::NoCompiler)?;
+    let compiler = compile::compiler(build).ok_or(Unavailable::NoCompiler)?;
     let found = Command::new(&compiler).arg(format!("-print-file-name={runtime}")).output();
     let path = found.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
     if !Path::new(&path).is_absolute() {
