@@ -13,10 +13,11 @@
 
 namespace {
 
-__device__ __forceinline__ void load(float (&x)[4], const float *from, uint32_t i, uint32_t n) {
-    x[0] = x[1] = x[2] = x[3] = 0.0f;
+// Elements i.. of n, zeros beyond; `Four` is the vector of T.
+template <class Four, class T> __device__ __forceinline__ void load(T (&x)[4], const T *from, uint32_t i, uint32_t n) {
+    x[0] = x[1] = x[2] = x[3] = 0;
     if (i + 4u <= n) {
-        const float4 v = *reinterpret_cast<const float4 *>(from + i);
+        const Four v = *reinterpret_cast<const Four *>(from + i);
         x[0] = v.x, x[1] = v.y, x[2] = v.z, x[3] = v.w;
     } else {
 #pragma unroll
@@ -60,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) final_norm(const __grid
     const float *x = p.x + (uint64_t)source * p.ld;
     float partial[4] = {0.0f, 0.0f, 0.0f, 0.0f}, y[4];
     for (uint32_t b = 0; b < blocks; b++) {
-        load(y, x, b * BLOCK + 4u * lane, n);
+        load<float4>(y, x, b * BLOCK + 4u * lane, n);
 #pragma unroll
         for (int i = 0; i < 4; i++) partial[i] = fmaf(y[i], y[i], partial[i]);
     }
@@ -73,15 +74,16 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) final_norm(const __grid
     for (uint32_t b = warp; b < blocks; b += WARPS) {
         const uint32_t first = b * BLOCK + 4u * lane;
         float w[4];
-        load(y, x, first, n);
-        load(w, p.weight, first, n);
+        load<float4>(y, x, first, n);
+        load<float4>(w, p.weight, first, n);
 #pragma unroll
         for (int i = 0; i < 4; i++) y[i] = ok ? (y[i] * r) * w[i] : 0.0f;
         if (p.hidden) store(p.hidden + (uint64_t)row * n, first, n, y);
         if (p.projection) {
+            int32_t r4[4]; // columns beyond n are 0 times 0
+            load<int4>(r4, p.projection, first, n);
 #pragma unroll
-            for (uint32_t i = 0; i < 4; i++)
-                if (first + i < n) sketch += term(y[i], p.projection[first + i], bad);
+            for (int i = 0; i < 4; i++) sketch += term(y[i], r4[i], bad);
         }
         if (p.q) {
             const exact::Slices s = exact::quantize_right(y);
