@@ -16,6 +16,7 @@ mod products;
 mod quantize_rows;
 mod quantize_weights;
 mod reading;
+mod sanitized;
 
 use super::Device;
 
