@@ -253,3 +253,60 @@ fn no_schedule_moves_a_bit() {
         assert!(output.status.success() && told.contains("1 passed"), "{variables:?}: {told}");
     }
 }
+
+/// The bytes of a bf16 checkpoint in which each element of some rows of a tensor is `value`.
+fn edited(shape: &Shape, edits: &[(&str, std::ops::Range<usize>, f32)]) -> Checkpoint {
+    let mut bytes = synthetic::safetensors_bytes(4, shape).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    for (name, rows, value) in edits {
+        let info = &header[*name];
+        let columns = info["shape"].as_array().unwrap().last().unwrap().as_u64().unwrap() as usize;
+        let start = 8 + length + info["data_offsets"][0].as_u64().unwrap() as usize;
+        for pair in bytes[start + 2 * rows.start * columns..start + 2 * rows.end * columns].chunks_exact_mut(2) {
+            pair.copy_from_slice(&half::bf16::from_f32(*value).to_le_bytes());
+        }
+    }
+    Checkpoint::from_bytes(&shape.config_json(), synthetic::tokenizer_json(shape.vocab), vec![bytes]).unwrap()
+}
+
+#[test]
+fn faults_are_the_cpus_and_leave_batch_mates_alone() {
+    let shape = small(32, false, Dtype::Bf16);
+    for edits in [
+        // A sum of squares overflows after the MLP of the first layer, for tokens whose activations are large enough.
+        &[("model.layers.0.mlp.down_proj.weight", 3..90, 1e18), ("model.layers.0.mlp.up_proj.weight", 0..200, 1.0)][..],
+        // Hidden values that no sketch takes.
+        &[("model.norm.weight", 0..1, 3e7)],
+        // Logits beyond 2^20.
+        &[("lm_head.weight", 5..6, 1e17)],
+        &[("model.layers.1.self_attn.q_norm.weight", 0..1, 1e17)],
+    ] {
+        let Some([mut cpu, mut gpu]) = engines(&|| edited(&shape, edits)) else { return };
+        let mut groups = groups(&[12, 30, 1, 4], &[2, 1, 2, 2], shape.vocab);
+        groups[1].prompt[20] = 8;
+        groups[3].prompt[3] = 7;
+        let r = projection(shape.hidden);
+        for projection in [&r[..], &[]] {
+            let sampling = Sampling { temperature: 3.0, top_k: 0, top_p: 1.0, repetition_penalty: 1.0 };
+            let request = GenerateRequest { sampling, projection, ..GenerateRequest::new(&groups, 8, &[]) };
+            let expected = cpu.generate(&request, &mut unobserved).unwrap();
+            let found = gpu.generate(&request, &mut unobserved).unwrap();
+            let faults = expected.iter().flatten().filter(|r| r.is_err()).count();
+            assert!(faults > 0 || projection.is_empty(), "{edits:?} make no fault");
+            for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+                match (found, expected) {
+                    (Ok(found), Ok(expected)) => assert_same(found, expected, &format!("{edits:?}")),
+                    (found, expected) => {
+                        assert_eq!(
+                            found.as_ref().err(),
+                            expected.as_ref().err(),
+                            "{edits:?}, {} projected",
+                            projection.len()
+                        )
+                    }
+                }
+            }
+        }
+    }
+}
