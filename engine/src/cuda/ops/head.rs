@@ -28,7 +28,7 @@ fn fitting(blocks: u32, room: u32) -> Vec<(&'static str, u32, u32)> {
 }
 
 /// Bytes of dynamic shared memory that a block may be allowed.
-fn room(device: &Device) -> Result<u32> {
+pub(in crate::cuda) fn room(device: &Device) -> Result<u32> {
     let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
     let bytes = device.stream().context().attribute(attribute);
     Ok(bytes.map_err(|e| device.error("asking for shared memory", e))? as u32)

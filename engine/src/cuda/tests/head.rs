@@ -3,7 +3,7 @@
 use super::device;
 use super::reading::{Ask, LAYER, bits, expected, noise, prepared, seed};
 use crate::cuda::ops::choose::Choose;
-use crate::cuda::ops::head::{Head, HeadInput};
+use crate::cuda::ops::head::{self, Head, HeadInput};
 use crate::cuda::ops::reading::{Reading, ReadingShape};
 use crate::cuda::{Device, DeviceBuffer};
 use crate::numerics::{Quantized, product, quantize_l, quantize_r};
@@ -183,8 +183,9 @@ fn any_number_of_rows_agrees() {
 #[test]
 fn the_launch_is_for_the_rows_in_use() {
     let Some(device) = device() else { return };
-    // Blocks of sm_80, and of sm_86 and sm_89.
-    for (rows, room) in [1, 12, 30, 50, 70].into_iter().flat_map(|rows| [(rows, 166_912), (rows, 101_376)]) {
+    // As many bytes as blocks of this device have, and as those of sm_86 and sm_89.
+    let rooms = [head::room(&device).unwrap(), 101_376];
+    for (rows, room) in [1, 12, 30, 50, 70].into_iter().flat_map(|rows| rooms.map(|room| (rows, room))) {
         let case = Case::random(150, 300, rows);
         let asks = asks(rows, 150);
         let (head, shape) = (Head::with_room(&device, 300, 70, room).unwrap(), |slices| ReadingShape {
