@@ -4,7 +4,7 @@ mod common;
 
 use common::{Gpu, SCHEDULES, address, gpu, run, schedule, set, shape};
 use cudarc::driver::DeviceRepr;
-use grail_standin::Setting;
+use grail_standin::{Build, Setting, rerun};
 
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
@@ -293,4 +293,22 @@ fn schedules_differ_and_a_seed_repeats_itself() {
         assert!(all[..i].iter().all(|other| other != one), "schedule {i}");
     }
     assert_eq!(order(("random", 2)), all[3]);
+}
+
+#[test]
+fn the_laws_hold_without_optimisation_and_under_the_sanitizers() {
+    let Some(gpu) = gpu() else { return };
+    drop(gpu);
+    let laws = [
+        "a_kernel_runs_over_grid_and_block",
+        "collectives_are_those_of_the_programming_guide",
+        "atomics_and_voting_barriers_lose_nothing",
+        "named_barriers_and_polling_hand_values_on",
+        "mma_is_the_triple_loop_and_swapped_registers_are_not",
+        "schedules_differ_and_a_seed_repeats_itself",
+    ];
+    for build in [Build::Unoptimised, Build::Address] {
+        let run = rerun(build, &laws, &[]).unwrap_or_else(|why| panic!("{why}"));
+        assert!(run.passed, "{build:?}: {}", run.text);
+    }
 }
