@@ -41,7 +41,7 @@ impl Params {
 
 /// A number that kernels/abi.h defines.
 pub fn abi(name: &str) -> u32 {
-    let header = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../abi.h")).unwrap();
+    let header = std::fs::read_to_string(kernels().join("abi.h")).unwrap();
     let line = header.lines().find_map(|line| line.strip_prefix(&format!("#define {name} ")));
     let value = line.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse().ok());
     value.unwrap_or_else(|| panic!("abi.h defines no number {name}"))
@@ -52,13 +52,36 @@ pub struct Compiled {
     modules: Vec<(Arch, Module)>,
 }
 
+fn kernels() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
 /// `None`, and a line that says so, where there is no nvcc.
 pub fn source(name: &str) -> Option<Compiled> {
+    source_in(&kernels(), name)
+}
+
+/// A source file in a copy of the tree in which `header` has `right` replaced by `wrong`.
+pub fn planted(name: &str, header: &str, right: &str, wrong: &str) -> Option<Compiled> {
+    let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("planted");
+    std::fs::create_dir_all(&copy).unwrap();
+    for file in std::fs::read_dir(kernels()).unwrap().flatten().filter(|file| file.path().is_file()) {
+        let mut text = std::fs::read_to_string(file.path()).unwrap();
+        if file.file_name() == header {
+            assert!(text.contains(right), "{header} has no {right}");
+            text = text.replace(right, wrong);
+        }
+        std::fs::write(copy.join(file.file_name()), text).unwrap();
+    }
+    source_in(&copy, name)
+}
+
+fn source_in(folder: &Path, name: &str) -> Option<Compiled> {
     if find_nvcc().is_none() {
         println!("SKIPPED: no nvcc on this machine, so no PTX of {name} to run");
         return None;
     }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    let file = folder.join(name);
     let one = |arch| {
         let ptx = compile(&file, arch).unwrap_or_else(|error| panic!("{error}"));
         (arch, Module::parse(&ptx).unwrap_or_else(|error| panic!("{name}: {error}")))

@@ -3,7 +3,7 @@
 use grail_engine::numerics::{Quantized, product, quantize_l, quantize_r, silu};
 use grail_ptx::{Class, Counters, Ptr, Shape};
 
-use crate::launch::{Params, Values, abi, floats, source};
+use crate::launch::{Params, Values, abi, floats, planted, source};
 use crate::layout::{pack_rows, pack_weights};
 use crate::quantizers::{corner_rows, named};
 
@@ -182,4 +182,17 @@ fn the_main_loops_counted() {
         let budget = if kernel.starts_with("gemm") { 0.30 } else { 0.05 };
         assert!(main.share(Class::Imma) >= budget, "{kernel}: {main}");
     }
+}
+
+/// The host build never sees the inline assembly, and the assembler takes either order.
+#[test]
+fn registers_swapped_in_the_inline_mma_of_gpu_cuh_show() {
+    let (right, wrong) = (r#""r"(a[1]), "r"(a[2])"#, r#""r"(a[2]), "r"(a[1])"#);
+    let Some(compiled) = planted("gemv.cu", "gpu.cuh", right, wrong) else { return };
+    let case = Case::new(3, 16, 256, Epilogue::Store);
+    let shape = Shape { dynamic_shared: abi("GEMV_SHARED_BYTES"), ..Shape::new(1, 256) };
+    let outcome = std::panic::catch_unwind(|| case.run(&compiled, "gemv", shape));
+    let message = *outcome.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("expected"), "{message}");
+    println!("A registers swapped in gpu.cuh: {message}");
 }
