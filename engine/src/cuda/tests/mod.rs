@@ -15,6 +15,7 @@ mod operands;
 mod products;
 mod quantize_rows;
 mod quantize_weights;
+mod questions;
 mod reading;
 mod sanitized;
 
