@@ -48,6 +48,34 @@ fn sequences_share_pages_and_forks_go_on_without_moving_each_other() {
     }
 }
 
+/// More chunks than are loaded ahead of the combine, near each other and so far apart that some count for nothing.
+#[test]
+fn many_chunks_are_joined_in_order() {
+    let Some(device) = device() else { return };
+    let mut apart = BTreeSet::new();
+    for (shape, q_weight) in [(shape(2, 1, 16), 2.0), (shape(2, 1, 16), 300.0), (shape(1, 1, 128), 100.0)] {
+        let mut world = World::new(&device, shape, q_weight);
+        world.start(0, &[11, 2, 17, 3, 0, 19, 8, 5, 21, 12]);
+        for _ in 0..4 {
+            world.push_noise(0, 299, 1.0);
+        }
+        let rows: Vec<Row> = [1195, 1023, 1024, 1151, 900].iter().map(|&p| (0, p)).collect();
+        world.ask(&rows);
+        let out = world.decode(&rows, 3);
+        agree(&world, &rows, &out, "chunks");
+        let last: Vec<Row> = (1191..1196).map(|p| (0, p)).collect();
+        world.ask(&last);
+        let out = world.prefill(&[5]);
+        agree(&world, &last, &out, "chunks");
+        let scale = numerics::attention_scale(shape.head_dim as usize);
+        let a =
+            numerics::attend(&world.sequences[0].queries[1195][0], &world.sequences[0].caches[0], 1196, scale).unwrap();
+        let n = |order: fn(f32, f32) -> f32| a.chunks.iter().map(|c| c.n).reduce(order).unwrap();
+        apart.insert(n(f32::max) - n(f32::min) > 100.0);
+    }
+    assert_eq!(apart.len(), 2, "chunks within 100 powers of two, and further apart");
+}
+
 /// More columns than a group of 32 has, so that a block goes through its page's integers several times.
 #[test]
 fn many_rows_of_one_page_are_several_groups_of_columns() {

@@ -22,7 +22,7 @@ use crate::numerics::{self, HeadCache, Quantized};
 const LAYER: u32 = 1;
 const EPS: f32 = 1e-6;
 const THETA: f64 = 1e4;
-const MAX_PAGES: u32 = 4;
+const MAX_PAGES: u32 = 12;
 const SLOTS: u32 = 8;
 
 fn shape(heads: u32, kv_heads: u32, head_dim: u32) -> AttentionShape {
