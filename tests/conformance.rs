@@ -7,8 +7,8 @@ mod runners;
 
 use std::path::Path;
 
-use grail_engine::{DeviceChoice, EngineOptions};
 use grail_engine::cpu::isa::Isa;
+use grail_engine::{DeviceChoice, EngineOptions};
 use runners::generated::Outcome;
 use runners::{beacon, chain, exact_model, exact_ops, legacy, program, protocol, store, transformers, wallet};
 use serde_json::Value;

@@ -13,8 +13,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use grail_engine::{DeviceChoice, EngineOptions};
 use grail_engine::types::Sampling;
+use grail_engine::{DeviceChoice, EngineOptions};
 
 pub use bench::{Bench, BenchCommand, BenchRollouts, Growth};
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};

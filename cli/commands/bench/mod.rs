@@ -115,7 +115,8 @@ fn loaded(model: &str, options: EngineOptions) -> Result<(Engine, f64)> {
 
 /// What is measured, and the limits of the machine at this moment.
 fn head(engine: &Engine, model: &str, out: &mut dyn Write) -> Result<(Machine, Work)> {
-    let (isa, threads) = engine.cpu().context("the limits that these cases are held against are a CPU's: --device cpu")?;
+    let (isa, threads) =
+        engine.cpu().context("the limits that these cases are held against are a CPU's: --device cpu")?;
     let machine = Machine::measure(isa, threads).context("measuring the machine's limits")?;
     let work = Work::of(engine.checkpoint());
     writeln!(
