@@ -82,7 +82,23 @@ pub fn checkpoint(model: &str) -> Result<Checkpoint> {
 /// # Errors
 /// As [`checkpoint`], and what the engine refuses.
 pub fn engine(model: &str, options: EngineOptions) -> Result<Engine> {
-    Engine::load(checkpoint(model)?, options).with_context(|| format!("model {model}"))
+    on_device(checkpoint(model)?, options).with_context(|| format!("model {model}"))
+}
+
+/// A checkpoint's model on its device, which the log names. That `auto` took the CPU is a warning where there is an NVIDIA
+/// driver: somebody expects a GPU to be used.
+///
+/// # Errors
+/// What the engine refuses.
+pub fn on_device(checkpoint: Checkpoint, options: EngineOptions) -> grail_engine::Result<Engine> {
+    let engine = Engine::load(checkpoint, options)?;
+    tracing::info!(device = engine.device(), "the model is loaded");
+    match engine.no_gpu() {
+        Some(why) if grail_engine::cuda::driver_is_there() => tracing::warn!("no GPU is used: {why}"),
+        Some(why) => tracing::info!("no GPU is used: {why}"),
+        None => {}
+    }
+    Ok(engine)
 }
 
 /// A model's tokenizer.

@@ -36,7 +36,7 @@ pub fn run(flags: &Generate, out: &mut dyn Write) -> Result<Outcome> {
         return Err(Usage(problem).into());
     }
     let context = || format!("model {}", flags.model.model);
-    let mut engine = Engine::load(checkpoint, flags.engine.options()).with_context(context)?;
+    let mut engine = load::on_device(checkpoint, flags.engine.options()).with_context(context)?;
     let groups = [Group { prompt, seeds: (0..flags.rollouts).map(|i| flags.seed.rollout(i)).collect() }];
     let request = GenerateRequest {
         groups: &groups,

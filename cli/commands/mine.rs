@@ -1,13 +1,13 @@
 //! `grail mine`: from flags to a miner that runs.
 
 use anyhow::{Context, Result};
-use grail_engine::Engine;
 use grail_protocol::assignment::Protocol;
 use grail_protocol::ss58;
 
 use super::Outcome;
 use super::subnet::{Model, joined, printer, runtime, signer};
 use crate::flags::Mine;
+use crate::load;
 use crate::miner::{Miner, MinerOptions, folder};
 use crate::sat::Sat;
 use crate::subnet::Stop;
@@ -31,7 +31,7 @@ pub fn run(flags: &Mine) -> Result<Outcome> {
             upload_blocks: flags.upload_blocks,
             batch_groups: flags.batch.into(),
         };
-        let engine = Engine::load(model.checkpoint, flags.engine.options()).context("the model")?;
+        let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
         let events = printer(flags.json);
         let mut miner = Miner::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
         let result = miner.run(&stop).await;

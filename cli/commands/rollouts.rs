@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
+use grail_engine::EngineOptions;
 use grail_engine::types::{Event, Observer};
-use grail_engine::{Engine, EngineOptions};
 use grail_protocol::assignment::{Protocol, WindowHead};
 use grail_protocol::params::Network;
 use grail_protocol::prove::{self, Moment};
@@ -21,6 +21,7 @@ use serde_json::json;
 use super::subnet::named_signer;
 use super::{Outcome, Usage};
 use crate::flags::Rollouts;
+use crate::load;
 use crate::miner::check_own;
 use crate::network::NetworkFile;
 use crate::offline::{Setting, head_of, made_head, open, public_signer};
@@ -48,7 +49,7 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     let is_public = signer.account() == public_signer().account();
     let assignment = protocol.assignment(&head, signer.account());
     let options = EngineOptions { max_batch: flags.batch as usize, ..flags.engine.options() };
-    let mut engine = Engine::load(checkpoint, options).context("the model")?;
+    let mut engine = load::on_device(checkpoint, options).context("the model")?;
 
     let begun = Instant::now();
     let moment = Moment { block: head.block_number, timestamp: now() };

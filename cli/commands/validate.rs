@@ -1,13 +1,13 @@
 //! `grail validate`: from flags to a validator that runs.
 
 use anyhow::{Context, Result, ensure};
-use grail_engine::Engine;
 use grail_protocol::assignment::Protocol;
 use grail_protocol::ss58;
 
 use super::subnet::{Model, joined, printer, runtime, signer};
 use super::{Outcome, Usage};
 use crate::flags::{NetworkName, Policy, Validate};
+use crate::load;
 use crate::sat::Sat;
 use crate::subnet::Stop;
 use crate::subnet::local::VALIDATOR;
@@ -52,7 +52,7 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
             fetches: flags.fetches as usize,
             weighing,
         };
-        let engine = Engine::load(model.checkpoint, flags.engine.options()).context("the model")?;
+        let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
         let events = printer(flags.json);
         let mut validator = Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events)?;
         let result = validator.run(&stop).await;

@@ -115,7 +115,7 @@ fn engine(flags: &Demo) -> Result<Engine> {
         memory_bytes: asked.memory_bytes.or(is_small.then_some(SMALL_BYTES)),
         ..asked
     };
-    Engine::load(load::checkpoint(&flags.model.model)?, options).context("the model")
+    load::on_device(load::checkpoint(&flags.model.model)?, options).context("the model")
 }
 
 impl Stage<'_> {

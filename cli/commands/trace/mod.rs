@@ -45,7 +45,7 @@ pub fn run(flags: &Trace, out: &mut dyn Write) -> Result<Outcome> {
         Some(randomness) => random_vector(&randomness.0, checkpoint.config().hidden_size)?,
         None => Vec::new(),
     };
-    let mut engine = grail_engine::Engine::load(checkpoint, options)?;
+    let mut engine = load::on_device(checkpoint, options)?;
     layers::print(&mut engine, &tokens, &projection, out)
 }
 

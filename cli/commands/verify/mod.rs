@@ -6,7 +6,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use grail_engine::{Engine, EngineOptions};
+use grail_engine::EngineOptions;
 use grail_protocol::assignment::{Protocol, WindowHead};
 use grail_protocol::verify::{
     Claimed, Extent, Outcome as VerdictOutcome, Reason, ReasonKind, Selection, Verdict, Verifier,
@@ -17,6 +17,7 @@ use grail_protocol::{AccountId, Hash, ss58};
 use super::rollouts::watch;
 use super::{Outcome, Usage};
 use crate::flags::Verify;
+use crate::load;
 use crate::offline::{Opened, Setting, head_of, open};
 use crate::sat::Sat;
 use report::{Facts, Report};
@@ -34,7 +35,7 @@ pub fn run(flags: &Verify, out: &mut dyn Write) -> Result<Outcome> {
         Err(reason) => Verdict::refused(reason),
         Ok((file, head, account)) => {
             let options = EngineOptions { max_batch: flags.batch as usize, ..flags.engine.options() };
-            let mut engine = Engine::load(checkpoint, options).context("the model")?;
+            let mut engine = load::on_device(checkpoint, options).context("the model")?;
             let mut scored = (0, 0.0);
             let mut scorer = |request: &grail_engine::types::ScoreRequest<'_>| {
                 let begun = Instant::now();

@@ -49,10 +49,15 @@ pub fn probe() -> Result<Vec<DeviceInfo>> {
     (0..count as usize).map(|ordinal| describe(ordinal, driver)).collect()
 }
 
+/// Whether an NVIDIA driver is installed, of whatever version.
+pub fn driver_is_there() -> bool {
+    // SAFETY: opening the driver's library runs its initialisers, which is what asking for a GPU means.
+    unsafe { sys::is_culib_present() }
+}
+
 /// Never panics: the interface does when it cannot open the library or a function in it, so both are asked first.
 fn driver_version() -> Result<(i32, i32)> {
-    // SAFETY: opening the driver's library runs its initialisers, which is what asking for a GPU means.
-    if !unsafe { sys::is_culib_present() } {
+    if !driver_is_there() {
         return Err(unsupported("the NVIDIA driver's library (libcuda.so.1) is not on this machine"));
     }
     let mut version = 0;
