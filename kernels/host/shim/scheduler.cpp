@@ -56,8 +56,8 @@ struct Meeting {
     Table table[2];  // a fast lane may deposit for the next meeting while a slow one still reads
 };
 struct Warp {
-    uint32_t live, ready, yielded, lanes;
-    unsigned meetings;
+    uint32_t live = 0, ready = 0, yielded = 0, lanes = 0;
+    unsigned meetings = 0;
     Meeting all, some[MASKS];
 };
 struct Barrier {
@@ -390,7 +390,7 @@ static void run_block(const Launch& l) {
 }
 
 Outcome run(const Launch& l, const Settings& settings) {
-    if (!b) b = new Block;
+    if (!b) b = new Block();  // all zero where no initialiser says otherwise
     b->outcome = Outcome{};
     const uint64_t threads = (uint64_t)l.block.x * l.block.y * l.block.z;
     if (!threads || threads > MAX_THREADS || l.dynamic_bytes > MAX_DYNAMIC) {
