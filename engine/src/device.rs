@@ -50,15 +50,12 @@ impl DeviceChoice {
 
 #[cfg(feature = "cuda")]
 fn usable(ordinal: usize) -> Result<()> {
-    crate::cuda::usable(&crate::cuda::probe()?, ordinal).map(drop)
+    crate::cuda::usable(ordinal).map(drop)
 }
 
 #[cfg(feature = "cuda")]
 fn first_usable() -> Result<usize> {
-    let devices = crate::cuda::probe()?;
-    let mut answers = (0..devices.len()).map(|ordinal| crate::cuda::usable(&devices, ordinal).map(|info| info.ordinal));
-    let first = answers.next().expect("probe finds a device or fails");
-    first.or_else(|error| answers.find_map(Result::ok).ok_or(error))
+    crate::cuda::first_usable().map(|info| info.ordinal)
 }
 
 #[cfg(not(feature = "cuda"))]

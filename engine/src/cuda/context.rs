@@ -37,16 +37,22 @@ pub struct DeviceInfo {
 /// [`Error::Unsupported`] without a driver, with one that is too old and without any device; [`Error::Device`] with the
 /// driver's words.
 pub fn probe() -> Result<Vec<DeviceInfo>> {
+    let (count, driver) = devices()?;
+    (0..count).map(|ordinal| describe(ordinal, driver)).collect()
+}
+
+/// How many devices there are, at least one, and the driver's version. None of them is touched.
+fn devices() -> Result<(usize, (i32, i32))> {
     let driver = driver_version()?;
     let count = match CudaContext::device_count() {
         Ok(count) => count,
         Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => 0,
         Err(error) => return Err(driver_error("cuda", "counting devices", error)),
     };
-    if count <= 0 {
-        return Err(unsupported("the driver sees no NVIDIA GPU"));
+    match usize::try_from(count) {
+        Ok(count) if count > 0 => Ok((count, driver)),
+        _ => Err(unsupported("the driver sees no NVIDIA GPU")),
     }
-    (0..count as usize).map(|ordinal| describe(ordinal, driver)).collect()
 }
 
 /// Whether an NVIDIA driver is installed, of whatever version.
@@ -85,21 +91,34 @@ fn describe(ordinal: usize, driver: (i32, i32)) -> Result<DeviceInfo> {
     })
 }
 
-/// Device `ordinal` of those that [`probe`] found, if it can run the kernels.
+/// Device `ordinal`, if it can run the kernels. The others are left alone: a context takes memory of its device, and one
+/// that has failed is no reason not to use another.
 ///
 /// # Errors
-/// [`Error::Unsupported`] when there is no such device or it is of a generation that lacks what the kernels use.
-pub fn usable(devices: &[DeviceInfo], ordinal: usize) -> Result<&DeviceInfo> {
-    let Some(info) = devices.get(ordinal) else {
-        let problem = format!("there is no such device; the driver sees {}, counted from 0", devices.len());
+/// As [`probe`], and [`Error::Unsupported`] when there is no such device or it is of a generation that lacks what the
+/// kernels use.
+pub fn usable(ordinal: usize) -> Result<DeviceInfo> {
+    let (count, driver) = devices()?;
+    if ordinal >= count {
+        let problem = format!("there is no such device; the driver sees {count}, counted from 0");
         return Err(Error::Unsupported { what: label(ordinal), problem });
-    };
+    }
+    let info = describe(ordinal, driver)?;
     let ((major, minor), (least, _)) = (info.capability, MIN_CAPABILITY);
     if info.capability < MIN_CAPABILITY {
         let problem = format!("{} has compute capability {major}.{minor}; {least}.0 or later is needed", info.name);
         return Err(Error::Unsupported { what: label(ordinal), problem });
     }
     Ok(info)
+}
+
+/// The first device that can run the kernels.
+///
+/// # Errors
+/// As [`probe`], and what the first one lacks where none can.
+pub fn first_usable() -> Result<DeviceInfo> {
+    let (count, _) = devices()?;
+    usable(0).or_else(|error| (1..count).find_map(|ordinal| usable(ordinal).ok()).ok_or(error))
 }
 
 /// One opened device: context, the one stream that all its work is queued on, and the kernels. Clones share it.
@@ -122,7 +141,7 @@ impl Device {
     /// [`Error::Unsupported`] with what is missing: the driver, the device, or what the device is capable of.
     /// [`Error::Device`] with the driver's words.
     pub fn open(ordinal: usize) -> Result<Self> {
-        let info = usable(&probe()?, ordinal)?.clone();
+        let info = usable(ordinal)?;
         let error = |e| driver_error(&label(ordinal), "opening", e);
         let context = CudaContext::new(ordinal).map_err(error)?;
         // SAFETY: all work of this context goes through one stream, so that its order is the order of the calls, and

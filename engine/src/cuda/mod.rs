@@ -21,7 +21,7 @@ mod pinned;
 mod tests;
 
 pub use buffer::{DeviceBuffer, Element};
-pub use context::{Device, DeviceInfo, driver_is_there, probe, usable};
+pub use context::{Device, DeviceInfo, driver_is_there, first_usable, probe, usable};
 pub use graph::Graph;
 pub use image::embedded;
 pub use launch::{Kernel, LaunchShape, Params};

@@ -240,6 +240,10 @@ fn one_of_two_gpus_fails() {
     let error = gpus.generate(&request, &mut unobserved).unwrap_err().to_string();
     assert!(error.contains("cuda:1") && error.contains("CUDA_ERROR_LAUNCH_FAILED"), "{error}");
     assert_eq!(gpus.cache_in_use(), (0, 0));
+    // The other one can still be used, also by who looks for any.
+    assert!(crate::cuda::usable(1).is_err() && crate::cuda::first_usable().unwrap().ordinal == 0);
+    let mut first = Engine::load(checkpoint(6, &shape), options(DeviceChoice::Cuda(vec![0]))).unwrap();
+    first.generate(&request, &mut unobserved).unwrap();
 }
 
 #[test]
