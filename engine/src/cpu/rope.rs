@@ -38,12 +38,6 @@ impl RopeTable {
         (&self.cos[range.clone()], &self.sin[range])
     }
 
-    /// Positions there are rows for.
-    #[cfg(feature = "cuda")]
-    pub(crate) fn positions(&self) -> usize {
-        self.cos.len() / self.inverse.len()
-    }
-
     /// All of cos and of sin.
     #[cfg(feature = "cuda")]
     pub(crate) fn tables(&self) -> (&[f32], &[f32]) {

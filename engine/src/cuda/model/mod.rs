@@ -9,6 +9,7 @@ mod contexts;
 mod pass;
 mod plan;
 mod read;
+mod rope;
 mod weights;
 
 use std::collections::HashMap;
@@ -34,7 +35,6 @@ use super::{Device, DeviceBuffer, Graph, abi};
 use crate::backend::{Answer, Backend, Pass, Question, Reading, Row, Segment, ShowLogits};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::cpu::rope::RopeTable;
 use crate::engine::EngineOptions;
 use crate::kv::PageId;
 use crate::lane::Memory;
@@ -43,13 +43,11 @@ use crate::{Error, FaultKind, Result};
 
 use contexts::Contexts;
 use plan::{Plan, attention_shape, stride};
+use rope::Rope;
 use weights::Weights;
 
 /// Rows of hidden states that the head reads at a time.
 const HEAD_ROWS: u32 = 64;
-
-/// Positions of the rotary table to begin with.
-const FIRST_POSITIONS: usize = 1024;
 
 /// How much is worked on at once.
 #[derive(Debug, Clone, Copy)]
@@ -118,13 +116,6 @@ struct Kernels {
     contexts: ContextTables,
     head: Head,
     choose: Choose,
-}
-
-/// The rotary table, as far as it was needed.
-struct Rope {
-    table: RopeTable,
-    cos: DeviceBuffer<f32>,
-    sin: DeviceBuffer<f32>,
 }
 
 /// Activations of a pass.
@@ -217,26 +208,6 @@ impl Kernels {
             head: Head::new(device, c.hidden_size as u32, HEAD_ROWS)?,
             choose: Choose::new(device)?,
         })
-    }
-}
-
-impl Rope {
-    fn new(device: &Device, c: &Config) -> Result<Self> {
-        let empty = || DeviceBuffer::zeroed(device, 0);
-        let mut rope = Self { table: RopeTable::new(c), cos: empty()?, sin: empty()? };
-        rope.grow(device, FIRST_POSITIONS.min(c.max_position_embeddings), c)?;
-        Ok(rope)
-    }
-
-    /// Makes sure of rows for positions below `positions`; whether the tables are others now.
-    fn grow(&mut self, device: &Device, positions: usize, c: &Config) -> Result<bool> {
-        if positions <= self.table.positions() {
-            return Ok(false);
-        }
-        self.table.grow(positions.next_power_of_two().min(c.max_position_embeddings).max(positions));
-        let (cos, sin) = self.table.tables();
-        (self.cos, self.sin) = (DeviceBuffer::from_slice(device, cos)?, DeviceBuffer::from_slice(device, sin)?);
-        Ok(true)
     }
 }
 
