@@ -50,6 +50,12 @@ impl Contexts {
         contexts.iter().map(|context| self.one(context)).collect()
     }
 
+    /// Nothing is known to be noted: an update was lost.
+    pub fn forget(&mut self) {
+        self.slots.clear();
+        self.of.clear();
+    }
+
     fn one(&mut self, context: &Context) -> Update {
         let length = context.tokens().len();
         let (slot, restart) = match self.of.get(&context.id()) {
@@ -106,6 +112,15 @@ mod tests {
         assert_eq!(contexts.place(&[&c, &a])[0], Update { slot: 1, restart: true, from: 0 }, "b's place");
         assert_eq!(contexts.place(&[&a, &c]).map_slots(), [0, 1]);
         assert_eq!(contexts.place(&[&b])[0], Update { slot: 0, restart: true, from: 0 });
+    }
+
+    #[test]
+    fn what_was_forgotten_is_noted_again_from_the_start() {
+        let mut contexts = Contexts::new(2);
+        let a = context(&[1, 2]);
+        contexts.place(&[&a]);
+        contexts.forget();
+        assert_eq!(contexts.place(&[&a]), [Update { slot: 0, restart: true, from: 0 }]);
     }
 
     #[test]

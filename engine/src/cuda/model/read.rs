@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 
+use super::contexts::Update;
 use super::plan::stride;
 use super::{CudaModel, HEAD_ROWS, fault_kind};
 use crate::backend::{Answer, Question, Reading, Row, ShowLogits};
+use crate::context::Context;
 use crate::cuda::ops::head::HeadInput;
 use crate::cuda::ops::operands::{Faults, RowCount, Rows};
 use crate::cuda::ops::reading::Question as HeadQuestion;
@@ -78,17 +80,10 @@ impl CudaModel {
             }
         }
         let updates = self.head.contexts.place(&contexts);
-        let (tables, reading) = (&self.kernels.contexts, &mut self.head.reading);
-        for (update, context) in updates.iter().zip(&contexts) {
-            if update.restart {
-                tables.start(reading, update.slot, None)?;
-            }
-            let tokens = &context.tokens()[update.from..];
-            if !tokens.is_empty() {
-                let tokens = DeviceBuffer::from_slice(&self.device, tokens)?;
-                // SAFETY: the engine checked every token against the vocabulary, or drew it from there.
-                unsafe { tables.mark(reading, update.slot, &tokens, update.from as u32)? };
-            }
+        if let Err(error) = self.note(&updates, &contexts) {
+            // Tables that lack ids would penalize too little, and nobody would see it.
+            self.head.contexts.forget();
+            return Err(error);
         }
         let mut row = 0;
         let one = |(i, q): (usize, &Question<'_>)| {
@@ -104,6 +99,23 @@ impl CudaModel {
             }
         };
         Ok(questions.iter().enumerate().map(one).collect())
+    }
+
+    /// Brings the tables of contexts up to date.
+    fn note(&mut self, updates: &[Update], contexts: &[&Context]) -> Result<()> {
+        let (tables, reading) = (&self.kernels.contexts, &mut self.head.reading);
+        for (update, context) in updates.iter().zip(contexts) {
+            if update.restart {
+                tables.start(reading, update.slot, None)?;
+            }
+            let tokens = &context.tokens()[update.from..];
+            if !tokens.is_empty() {
+                let tokens = DeviceBuffer::from_slice(&self.device, tokens)?;
+                // SAFETY: the engine checked every token against the vocabulary, or drew it from there.
+                unsafe { tables.mark(reading, update.slot, &tokens, update.from as u32)? };
+            }
+        }
+        Ok(())
     }
 
     /// The head over hidden states, whose questions were asked.
