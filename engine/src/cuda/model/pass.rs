@@ -138,7 +138,6 @@ impl CudaModel {
         step.position.write(0, &batch.position)?;
         step.sequence.write(0, &batch.sequence)?;
         step.page_table.write(0, &batch.page_table(step.max_pages() as usize))?;
-        step.count.write(0, &[rows as u32])?;
         work.items.set(&batch.plan)?;
         // As many as there are: the launch has so many blocks.
         work.tiles = DeviceBuffer::from_slice(device, &batch.tiles)?;

@@ -5,7 +5,7 @@ use crate::cpu::sampling::temperature_scale;
 use crate::types::{Logprobs, Sampling, Seed};
 use crate::{Error, Result};
 
-/// One question to a row of logits; [`crate::read`] has the like for the CPU.
+/// One question to a row of logits; [`crate::backend::Question`] with what the device calls its parts.
 #[derive(Debug, Clone, Copy)]
 pub struct Question {
     /// Row of the head. Questions ascend by row, and every row has one.
