@@ -5,23 +5,11 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Gpu, address, function, gpu, set, shape};
-use cudarc::driver::{CudaSlice, CudaStream, DeviceRepr, PushKernelArg, result};
+use common::{Gpu, Params, address, function, gpu, set, shape};
+use cudarc::driver::{CudaSlice, CudaStream, PushKernelArg, result};
 use grail_standin::Setting;
 
 const N: usize = 64;
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Params {
-    x: u64,
-    y: u64,
-    out: u64,
-    n: u32,
-    which: u32,
-}
-// SAFETY: plain data with the layout of test_params.
-unsafe impl DeviceRepr for Params {}
 
 /// Queues y += 3 x.
 fn axpy(gpu: &Gpu, stream: &Arc<CudaStream>, x: &CudaSlice<f32>, y: &CudaSlice<f32>) {

@@ -2,22 +2,10 @@
 
 mod common;
 
-use common::{Gpu, address, function, gpu, run, set, shape};
+use common::{Gpu, Params, address, function, gpu, run, set, shape};
 use cudarc::driver::sys::{self, CUresult};
-use cudarc::driver::{CudaContext, DeviceRepr, DriverError, LaunchConfig, PushKernelArg, result};
+use cudarc::driver::{CudaContext, DriverError, LaunchConfig, PushKernelArg, result};
 use grail_standin::Setting;
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Params {
-    x: u64,
-    y: u64,
-    out: u64,
-    n: u32,
-    which: u32,
-}
-// SAFETY: plain data with the layout of test_params.
-unsafe impl DeviceRepr for Params {}
 
 const INVALID: CUresult = CUresult::CUDA_ERROR_INVALID_VALUE;
 

@@ -2,21 +2,9 @@
 
 mod common;
 
-use common::{Gpu, SCHEDULES, address, gpu, run, schedule, set, shape};
+use common::{Gpu, Params, SCHEDULES, address, gpu, run, schedule, set, shape};
 use cudarc::driver::DeviceRepr;
 use grail_standin::{Build, Setting, rerun};
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Params {
-    x: u64,
-    y: u64,
-    out: u64,
-    n: u32,
-    which: u32,
-}
-// SAFETY: plain data with the layout of test_params.
-unsafe impl DeviceRepr for Params {}
 
 fn words(gpu: &Gpu, name: &str, blocks: u32, threads: u32, n: usize, start: Vec<u32>) -> Vec<u32> {
     let out = gpu.stream.clone_htod(&start).expect("a copy");

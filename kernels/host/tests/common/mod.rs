@@ -8,6 +8,19 @@ use cudarc::driver::{CudaContext, CudaFunction, CudaStream, DeviceRepr, DriverEr
 use cudarc::nvrtc::Ptx;
 use grail_standin::{Setting, Unavailable};
 
+/// `test_params` of the kernels that belong to the tests.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Params {
+    pub x: u64,
+    pub y: u64,
+    pub out: u64,
+    pub n: u32,
+    pub which: u32,
+}
+// SAFETY: plain data with the layout of test_params.
+unsafe impl DeviceRepr for Params {}
+
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 pub struct Gpu {
