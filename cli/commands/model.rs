@@ -6,8 +6,7 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use grail_engine::checkpoint::Checkpoint;
 use grail_engine::cpu::cache::PageLayout;
-use grail_engine::cpu::pack::PANEL;
-use grail_engine::cpu::quantize::BLOCK;
+use grail_engine::cpu::weights::Weights;
 use grail_engine::hub::Location;
 use grail_engine::kv::PAGE;
 use grail_protocol::Hash;
@@ -124,14 +123,7 @@ fn facts(model: &str, checkpoint: &Checkpoint, digest: &Hash) -> Value {
 
 /// Bytes of the matrices as the engine holds them: what one decoding pass reads.
 pub fn packed_bytes(checkpoint: &Checkpoint) -> u64 {
-    let head_name =
-        if checkpoint.config().tie_word_embeddings { checkpoint.embedding().name() } else { "lm_head.weight" };
-    let is_product = |name: &str| name == head_name || name.contains("_proj.");
-    let bytes = |rows: usize, columns: usize| {
-        let (rows, blocks) = (rows.next_multiple_of(PANEL) as u64, columns.div_ceil(BLOCK) as u64);
-        rows * blocks * (2 * BLOCK as u64 + 1)
-    };
-    checkpoint.tensors().filter(|t| is_product(t.name())).map(|t| bytes(t.rows(), t.columns())).sum()
+    Weights::bytes_for(checkpoint).expect("an opened checkpoint has its tensors")
 }
 
 fn embedding_bytes(checkpoint: &Checkpoint) -> u64 {

@@ -94,7 +94,7 @@ impl Engine {
         why: Option<String>,
     ) -> Result<Self> {
         let config = checkpoint.config();
-        let weight_bytes = Weights::bytes_for(config).saturating_add(checkpoint.embedding().bytes().len() as u64);
+        let weight_bytes = Weights::bytes_for(&checkpoint)?.saturating_add(checkpoint.embedding().bytes().len() as u64);
         let memory = Memory {
             budget_bytes: options.memory_bytes.unwrap_or_else(free_memory),
             fixed_bytes: weight_bytes.saturating_add(workspace_bytes(config, &options)),

@@ -20,6 +20,7 @@ mod avx2;
 mod avx512;
 mod backend;
 pub mod cache;
+mod compact;
 pub mod dot;
 pub mod forward;
 pub mod gemm;
