@@ -437,10 +437,12 @@ unsafe fn dot_rows<const R: usize, const P: usize, const BETWEEN: usize, const S
         let mut odd = [[_mm512_setzero_si512(); P]; R];
         let whole = pairs / UNROLL;
         for turn in 0..whole {
-            for i in 0..UNROLL {
-                let sums = if R == 1 && i % 2 == 1 { &mut odd } else { &mut sums };
-                add_pair::<R, P>(sums, turn * UNROLL + i, a, a_stride, w);
-            }
+            // One by one: a loop would not be unrolled.
+            let pair = turn * UNROLL;
+            add_pair::<R, P>(&mut sums, pair, a, a_stride, w);
+            add_pair::<R, P>(if R == 1 { &mut odd } else { &mut sums }, pair + 1, a, a_stride, w);
+            add_pair::<R, P>(&mut sums, pair + 2, a, a_stride, w);
+            add_pair::<R, P>(if R == 1 { &mut odd } else { &mut sums }, pair + 3, a, a_stride, w);
             match BETWEEN {
                 DECODE => {
                     for panel in 0..SHARE {
