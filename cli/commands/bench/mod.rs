@@ -118,7 +118,7 @@ fn head(engine: &Engine, model: &str, out: &mut dyn Write) -> Result<(Machine, W
     let (isa, threads) =
         engine.cpu().context("the limits that these cases are held against are a CPU's: --device cpu")?;
     let machine = Machine::measure(isa, threads).context("measuring the machine's limits")?;
-    let work = Work::of(engine.checkpoint());
+    let work = Work::of(engine.checkpoint())?;
     writeln!(
         out,
         "machine  {}; {}: reads {}/s, {:.0} G multiply-adds/s (i16)",

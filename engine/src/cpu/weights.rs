@@ -67,18 +67,18 @@ impl Weights {
     ///
     /// # Errors
     /// As [`Weights::load`], for a tensor that is not there.
-    pub fn bytes_for(checkpoint: &Checkpoint) -> Result<u64> {
+    pub fn bytes_for(checkpoint: &Checkpoint, isa: Isa) -> Result<u64> {
         let config = checkpoint.config();
         let size = |names: &[&str], prefix: &str, parts: usize| -> Result<u64> {
             let views = names.iter().map(|name| checkpoint.tensor(&format!("{prefix}{name}.weight")));
             let views = views.collect::<Result<Vec<_>>>()?;
             let rows = views.iter().map(|v| v.rows()).sum::<usize>() / parts;
-            Ok(PackedMatrix::bytes_of(format_of(&views), parts, rows, views[0].columns()))
+            Ok(PackedMatrix::bytes_of(format_of(isa, &views), parts, rows, views[0].columns()))
         };
         let mut bytes = match config.tie_word_embeddings {
             true => {
                 let view = checkpoint.embedding();
-                PackedMatrix::bytes_of(format_of(&[view]), 1, view.rows(), view.columns())
+                PackedMatrix::bytes_of(format_of(isa, &[view]), 1, view.rows(), view.columns())
             }
             false => size(&["lm_head"], "", 1)?,
         };
@@ -114,9 +114,9 @@ const STACKS: [(&[&str], usize); 4] = [
     (&["mlp.down_proj"], 1),
 ];
 
-/// Eleven bits hold what comes from bf16.
-fn format_of(views: &[TensorView<'_>]) -> Format {
-    match views.iter().all(|view| view.dtype() == Dtype::Bf16) {
+/// Eleven bits hold what comes from bf16; without vector instructions they would take longer to decode than to read.
+fn format_of(isa: Isa, views: &[TensorView<'_>]) -> Format {
+    match isa != Isa::PORTABLE && views.iter().all(|view| view.dtype() == Dtype::Bf16) {
         true => Format::Compact,
         false => Format::Wide,
     }
@@ -186,14 +186,14 @@ impl Load<'_> {
             let (view, row) = find(row);
             view.row_to_f32(row, out);
         };
-        PackedMatrix::pack(self.isa, self.pool, format_of(views), rows, views[0].columns(), fill)
+        PackedMatrix::pack(self.isa, self.pool, format_of(self.isa, views), rows, views[0].columns(), fill)
             .map_err(|e| refused(e, |_, row| find(row)))
     }
 
     fn gate_up(&self, gate: TensorView<'_>, up: TensorView<'_>) -> Result<PackedMatrix> {
         let parts = [gate, up];
         let fill = |part: usize, row: usize, out: &mut [f32]| parts[part].row_to_f32(row, out);
-        PackedMatrix::pack_gate_up(self.isa, self.pool, format_of(&parts), gate.rows(), gate.columns(), fill)
+        PackedMatrix::pack_gate_up(self.isa, self.pool, format_of(self.isa, &parts), gate.rows(), gate.columns(), fill)
             .map_err(|e| refused(e, |part, row| (&parts[part], row)))
     }
 }
