@@ -102,6 +102,29 @@ impl<T: Element> DeviceBuffer<T> {
         cleared.map_err(|e| self.device.error("clearing device memory", e))
     }
 
+    /// Copies all of `from`, which has as many elements and is on the same device, in stream order.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when it has another number of elements, [`Error::Device`] with the driver's words.
+    pub(super) fn copy_from(&mut self, from: &Self) -> Result<()> {
+        if from.len != self.len {
+            let problem = format!("{} elements into {}", from.len, self.len);
+            return Err(Error::Request { field: "device buffer".into(), problem });
+        }
+        let copied = self.device.stream().memcpy_dtod(&from.slice, &mut self.slice);
+        copied.map_err(|e| self.device.error("copying within the device", e))
+    }
+
+    /// The memory, for libraries.
+    pub(super) fn slice(&self) -> &CudaSlice<T> {
+        &self.slice
+    }
+
+    /// The memory, for libraries.
+    pub(super) fn slice_mut(&mut self) -> &mut CudaSlice<T> {
+        &mut self.slice
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.len

@@ -174,6 +174,15 @@ impl Device {
         Ok(self.0.context.attribute(attribute).map_err(|e| self.error("asking for multiprocessors", e))? as u32)
     }
 
+    /// Bytes of the second-level cache.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words.
+    pub fn l2_bytes(&self) -> Result<u64> {
+        let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
+        Ok(self.0.context.attribute(attribute).map_err(|e| self.error("asking for its cache", e))? as u64)
+    }
+
     /// Waits for everything queued so far.
     ///
     /// # Errors

@@ -60,6 +60,11 @@ impl AttendPrefill {
         self.shape.head_dim.is_multiple_of(abi::BLOCK)
     }
 
+    /// The kernel.
+    pub(in crate::cuda) fn kernel_name(&self) -> &'static str {
+        self.kernel.name()
+    }
+
     /// All rows of `tiles`, which are below `rows`, in `layer`.
     ///
     /// # Errors
