@@ -14,6 +14,7 @@ mod reading;
 mod rows;
 mod timer;
 
+use super::ops::attend_prefill::AttendPrefill;
 use super::ops::pages::AttentionShape;
 use super::{Device, abi};
 use crate::checkpoint::synthetic::Shape;
@@ -145,7 +146,7 @@ impl KernelBench {
             kv_heads: count(s.kv_heads),
             head_dim: count(s.head_dim),
         };
-        attention.check()?;
+        AttendPrefill::check(&device, &attention)?;
         for (field, value) in [
             ("batches", options.batches.iter().copied().min().unwrap_or(0)),
             ("prompt", options.prompt),

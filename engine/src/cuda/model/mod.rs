@@ -156,7 +156,7 @@ impl CudaModel {
     /// # Errors
     /// [`Error::Config`] for what the kernels do not take, the device's.
     pub(crate) fn memory(device: &Device, checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Memory> {
-        let shape = attention_shape(checkpoint.config())?;
+        let shape = attention_shape(device, checkpoint.config())?;
         let plan = Plan::new(checkpoint, &shape, &Limits::new(options));
         let free = device.free_bytes()?;
         let budget_bytes = options.memory_bytes.map_or(free / 10 * 9, |bytes| bytes.min(free));
@@ -175,7 +175,7 @@ impl CudaModel {
         pages: usize,
     ) -> Result<Self> {
         let c = checkpoint.config().clone();
-        let (shape, limits) = (attention_shape(&c)?, Limits::new(options));
+        let (shape, limits) = (attention_shape(&device, &c)?, Limits::new(options));
         let plan = Plan::new(&checkpoint, &shape, &limits);
         let pages = Pages::new(&device, shape, u32::try_from(pages).unwrap_or(u32::MAX))?;
         let weights = Weights::load(&device, &checkpoint)?;

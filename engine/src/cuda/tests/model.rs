@@ -255,6 +255,35 @@ fn one_gpu_of_two_that_fails_ends_the_call() {
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }
 
+/// In a process of its own, whose devices have as little shared memory as sm_86 and sm_89.
+#[test]
+#[ignore = "run by heads_too_wide_for_a_device_are_refused_by_name"]
+fn wide_heads_on_a_small_device() {
+    if device().is_none() {
+        return;
+    }
+    let load = |head_dim| {
+        let shape = small(head_dim, true, Dtype::Bf16);
+        Engine::load(checkpoint(1, &shape), options(DeviceChoice::Cuda(vec![0]))).map(drop)
+    };
+    load(160).unwrap();
+    for head_dim in [176, 256] {
+        let error = load(head_dim).unwrap_err();
+        let crate::Error::Config { field, problem } = &error else { panic!("{error}") };
+        assert_eq!(field, "head_dim");
+        assert!(problem.contains(&format!("{head_dim} takes")) && problem.contains("has 101376"), "{problem}");
+    }
+}
+
+#[test]
+fn heads_too_wide_for_a_device_are_refused_by_name() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--include-ignored", "cuda::tests::model::wide_heads_on_a_small_device"]);
+    let output = command.env("STANDIN_CAPABILITY", "8.6").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
 /// The order of threads, the moment of asynchronous copies and of all queued work are nobody's promise.
 #[test]
 fn no_schedule_moves_a_bit() {
