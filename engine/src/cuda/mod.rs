@@ -19,6 +19,7 @@ mod model;
 mod nvrtc;
 pub mod ops;
 mod pinned;
+mod ring;
 #[cfg(test)]
 mod tests;
 

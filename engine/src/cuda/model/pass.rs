@@ -2,8 +2,9 @@
 
 use super::batch::Batch;
 use super::plan::stride;
+use super::read::Answers;
 use super::{CudaModel, Kernels, Step, fault_kind, weights};
-use crate::backend::{Pass, Segment};
+use crate::backend::{Pass, Question, Reading, Row, Segment};
 use crate::cuda::ops::attend_prefill::PrefillOut;
 use crate::cuda::ops::combine_chunks::AttentionOut;
 use crate::cuda::ops::embed::Embedding;
@@ -66,21 +67,59 @@ impl CudaModel {
         projection: &[i32],
         probe: Option<&mut Probe<'_>>,
     ) -> Result<Pass> {
+        let batch = self.queue_pass(segments, projection, probe)?;
+        self.device.synchronize()?;
+        Ok(self.outcome(&batch, !projection.is_empty()))
+    }
+
+    /// A pass and answers off its rows, waited for once.
+    pub(super) fn pass_and_answer(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        rows: &[Row<'_>],
+        questions: &[Question<'_>],
+        reading: Reading<'_>,
+    ) -> Result<(Pass, Answers)> {
+        let batch = self.queue_pass(segments, projection, None)?;
+        let answers = self.answer(rows, questions, reading)?;
+        if questions.is_empty() {
+            self.device.synchronize()?;
+        }
+        Ok((self.outcome(&batch, !projection.is_empty()), answers))
+    }
+
+    /// Queues a pass and the copies of what it tells.
+    fn queue_pass(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        probe: Option<&mut Probe<'_>>,
+    ) -> Result<Batch> {
         let batch = Batch::new(segments, &self.shape, self.plan.chunks as usize);
         let total: usize = segments.iter().map(|s| s.tokens.len()).sum();
         self.kept = vec![None; total];
         if batch.rows() == 0 {
-            return Ok(Pass { sketches: Vec::new(), faults: Vec::new() });
+            return Ok(batch);
         }
         self.upload(&batch, projection)?;
         let mut watch = Watch { probe, positions: batch.position.clone() };
+        let sketches = !projection.is_empty();
         // Rows that decode are most passes and the same launches again and again: only buffers change.
         if batch.tiles.is_empty() && !watch.watched() {
-            self.replay(&batch, !projection.is_empty())?;
+            self.replay(&batch, sketches)?;
         } else {
-            self.launches(&batch, !projection.is_empty(), &mut watch)?;
+            self.launches(&batch, sketches, &mut watch)?;
         }
-        self.outcome(&batch, !projection.is_empty())
+        let work = &mut self.work;
+        // SAFETY: `told` lives as long as the model, and `outcome` comes after a wait.
+        unsafe { work.fault.queue_read(0, batch.rows(), &mut work.told, 0) }?;
+        if sketches {
+            let (at, count) = (self.limits.rows as usize, batch.source().len());
+            // SAFETY: as above.
+            unsafe { work.sketch.queue_read(0, count, &mut work.told, at) }?;
+        }
+        Ok(batch)
     }
 
     /// The launches of a decoding pass as one: recorded when a pass of as many rows comes for the first time.
@@ -133,18 +172,24 @@ impl CudaModel {
             work.step = StepRows::new(device, self.limits.rows, self.limits.sequences, pages)?;
             self.steps.clear();
         }
-        let step = &mut work.step;
-        step.token.write(0, &batch.token)?;
-        step.position.write(0, &batch.position)?;
-        step.sequence.write(0, &batch.sequence)?;
-        step.page_table.write(0, &batch.page_table(step.max_pages() as usize))?;
+        let (step, source) = (&mut work.step, batch.source());
+        step.token.queue(0, &batch.token)?;
+        step.position.queue(0, &batch.position)?;
+        step.sequence.queue(0, &batch.sequence)?;
+        step.page_table.queue(0, &batch.page_table(step.max_pages() as usize))?;
         work.items.set(&batch.plan)?;
         // As many as there are: the launch has so many blocks.
-        work.tiles = DeviceBuffer::from_slice(device, &batch.tiles)?;
-        work.source.write(0, &batch.source())?;
-        work.fault.write(0, &vec![abi::NO_FAULT; rows])?;
-        if !projection.is_empty() {
-            work.projection.write(0, projection)?;
+        work.tiles = DeviceBuffer::queued(device, &batch.tiles)?;
+        work.source.queue(0, &source)?;
+        const { assert!(abi::NO_FAULT == u32::MAX) };
+        work.fault.set_bits(rows)?;
+        if !projection.is_empty() && work.projected != projection {
+            work.projected.clear();
+            work.projection.queue(0, projection)?;
+            work.projected.extend_from_slice(projection);
+        }
+        for (at, &row) in source.iter().enumerate() {
+            self.kept[batch.origin[row as usize]] = Some(at as u32);
         }
         Ok(())
     }
@@ -320,13 +365,16 @@ impl CudaModel {
         Ok(())
     }
 
-    /// Faults and sketches, after the pass.
-    fn outcome(&mut self, batch: &Batch, sketches: bool) -> Result<Pass> {
-        let (layers, source) = (self.config().num_hidden_layers, batch.source());
-        let work = &mut self.work;
-        let words = work.fault.read(0, batch.rows())?;
-        let mut pass = Pass { sketches: Vec::new(), faults: vec![None; self.kept.len()] };
-        for (row, word) in words.into_iter().enumerate() {
+    /// Faults and sketches of a pass that was waited for.
+    fn outcome(&self, batch: &Batch, sketches: bool) -> Pass {
+        let (layers, total) = (self.config().num_hidden_layers, self.kept.len());
+        let told = &self.work.told;
+        if batch.rows() == 0 {
+            return Pass { sketches: Vec::new(), faults: Vec::new() };
+        }
+        let mut pass = Pass { sketches: Vec::new(), faults: vec![None; total] };
+        for row in 0..batch.rows() {
+            let word = told.get(row);
             let (layer, stage) = ((word >> 16) as usize, word >> 8 & 0xff);
             // What the last layer makes of a row that nobody reads is nobody's fault.
             let read = batch.read[row] || layer + 1 < layers || layer + 1 == layers && stage < abi::STAGE_QUERY;
@@ -335,17 +383,14 @@ impl CudaModel {
                 pass.faults[batch.origin[row]] = Some(Fault { kind: fault_kind(word), layer, position });
             }
         }
-        for (at, &row) in source.iter().enumerate() {
-            self.kept[batch.origin[row as usize]] = Some(at as u32);
-        }
         if sketches {
-            pass.sketches = vec![0; self.kept.len()];
-            let values = self.work.sketch.read(0, source.len())?;
-            for (&row, sketch) in source.iter().zip(values) {
+            pass.sketches = vec![0; total];
+            for (i, row) in batch.source().into_iter().enumerate() {
                 let at = batch.origin[row as usize];
+                let sketch = told.get(self.limits.rows as usize + i);
                 pass.sketches[at] = if pass.faults[at].is_some() { 0 } else { sketch };
             }
         }
-        Ok(pass)
+        pass
     }
 }

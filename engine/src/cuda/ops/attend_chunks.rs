@@ -101,14 +101,14 @@ impl ChunkItems {
         })
     }
 
-    /// Copies a plan.
+    /// Queues the copy of a plan.
     ///
     /// # Errors
     /// [`crate::Error::Request`] when there is no room for it, [`crate::Error::Device`] with the driver's words.
     pub fn set(&mut self, plan: &ChunkPlan) -> Result<()> {
-        self.items.write(0, &plan.items)?;
-        self.rows.write(0, &plan.rows)?;
-        self.count.write(0, &[plan.items.len() as u32])
+        self.items.queue(0, &plan.items)?;
+        self.rows.queue(0, &plan.rows)?;
+        self.count.queue(0, &[plan.items.len() as u32])
     }
 }
 
