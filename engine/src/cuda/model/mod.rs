@@ -129,6 +129,8 @@ struct Work {
     step: StepRows,
     items: ChunkItems,
     tiles: DeviceBuffer<abi::attend_tile>,
+    /// Those of rows that the last layer needs.
+    last_tiles: DeviceBuffer<abi::attend_tile>,
     source: DeviceBuffer<u32>,
     x: DeviceBuffer<f32>,
     qkv: DeviceBuffer<f32>,
@@ -235,6 +237,7 @@ impl Work {
             step: StepRows::new(device, limits.rows, limits.sequences, 1)?,
             items: ChunkItems::new(device, limits.sequences.min(limits.rows) as usize * plan.chunks as usize)?,
             tiles: DeviceBuffer::zeroed(device, 0)?,
+            last_tiles: DeviceBuffer::zeroed(device, 0)?,
             source: DeviceBuffer::zeroed(device, rows)?,
             x: floats(c.hidden_size)?,
             qkv: floats(shape.qkv_width() as usize)?,

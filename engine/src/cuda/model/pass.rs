@@ -145,9 +145,12 @@ impl CudaModel {
         let some_read = batch.read.iter().any(|r| *r);
         for layer in 0..layers {
             self.project(layer, batch, watch)?;
-            if layer + 1 < layers || some_read || watch.watched() {
-                self.attend(layer, batch, watch)?;
-                self.mlp(layer, batch, watch)?;
+            let last = layer + 1 == layers && !watch.watched();
+            if !last || some_read {
+                // Of rows that nobody reads the last layer ends with their keys and values.
+                let rows = if last { batch.needed } else { batch.rows() } as u32;
+                self.attend(layer, batch, last, rows, watch)?;
+                self.mlp(layer, rows, watch)?;
             }
         }
         self.finish(batch, sketches, watch)
@@ -180,6 +183,7 @@ impl CudaModel {
         work.items.set(&batch.plan)?;
         // As many as there are: the launch has so many blocks.
         work.tiles = DeviceBuffer::queued(device, &batch.tiles)?;
+        work.last_tiles = DeviceBuffer::queued(device, batch.needed_tiles())?;
         work.source.queue(0, &source)?;
         const { assert!(abi::NO_FAULT == u32::MAX) };
         work.fault.set_bits(rows)?;
@@ -208,9 +212,9 @@ impl CudaModel {
     }
 
     /// RMSNorm of the residual stream into `hidden_rows`.
-    fn norm(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>, stage: Stage) -> Result<()> {
+    fn norm(&mut self, layer: usize, rows: u32, watch: &mut Watch<'_, '_>, stage: Stage) -> Result<()> {
         let c = self.checkpoint.config();
-        let (hidden, rows) = (c.hidden_size, batch.rows() as u32);
+        let hidden = c.hidden_size;
         let w = &self.weights.layers[layer];
         let (weight, word) = match stage {
             Stage::AttentionNorm => (&w.input_norm, abi::STAGE_INPUT_NORM),
@@ -230,8 +234,8 @@ impl CudaModel {
 
     /// Queries of a layer as columns, keys and values into the pages.
     fn project(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
-        self.norm(layer, batch, watch, Stage::AttentionNorm)?;
         let rows = batch.rows() as u32;
+        self.norm(layer, rows, watch, Stage::AttentionNorm)?;
         let width = self.shape.qkv_width() as usize;
         let (w, work) = (&self.weights.layers[layer], &mut self.work);
         self.kernels.product(&w.qkv, &work.hidden_rows, &mut work.qkv, width, rows, Epilogue::Store)?;
@@ -268,12 +272,13 @@ impl CudaModel {
         Ok(())
     }
 
-    /// Attention and its projection, added to the residual.
-    fn attend(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
-        let (rows, spread) = (batch.rows() as u32, batch.spread as u32);
+    /// Attention and its projection of the first `rows` rows, added to the residual; `last`: of those that the last layer needs.
+    fn attend(&mut self, layer: usize, batch: &Batch, last: bool, rows: u32, watch: &mut Watch<'_, '_>) -> Result<()> {
+        let spread = batch.spread as u32;
+        let walk = !if last { batch.needed_tiles() } else { &batch.tiles }.is_empty();
         let columns = (self.shape.heads * self.shape.head_dim) as usize;
         // Rows whose blocks span heads are quantized from floats, all in one go.
-        let floats = watch.watched() || !self.kernels.prefill.quantizes() && !batch.tiles.is_empty();
+        let floats = watch.watched() || !self.kernels.prefill.quantizes() && walk;
         let (work, k, index) = (&mut self.work, &self.kernels, layer as u32);
         if spread > 0 {
             // SAFETY: the plan was made of these rows, whose chunks are no more than there is room for.
@@ -286,13 +291,14 @@ impl CudaModel {
                 k.combine.run(&self.shape, &work.partials, &work.step, spread, false, index, &mut out, f)?;
             }
         }
-        if !batch.tiles.is_empty() {
+        if walk {
+            let tiles = if last { &work.last_tiles } else { &work.tiles };
             let (q, g) = (&mut work.attention_rows.q, &mut work.attention_rows.g);
             let quantized = k.prefill.quantizes().then_some((q, g));
             let mut out = PrefillOut { rows: quantized, attention: floats.then_some(&mut work.attention) };
             let (q, f) = (&work.queries, &mut work.fault);
             // SAFETY: `Batch` made the tiles of neighbouring rows of one sequence, with pages for all their positions.
-            unsafe { k.prefill.run(&work.tiles, &work.step, rows, &self.pages, index, q, &mut out, f)? };
+            unsafe { k.prefill.run(tiles, &work.step, rows, &self.pages, index, q, &mut out, f)? };
             if !k.prefill.quantizes() {
                 let x = Rows { x: &work.attention, stride: columns as u32, count: RowCount::exactly(rows) };
                 let words = &mut work.fault;
@@ -316,10 +322,10 @@ impl CudaModel {
         watch.show(layer as i64, stage, &self.work.x, stride(hidden), 0..hidden)
     }
 
-    /// The MLP, added to the residual.
-    fn mlp(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
-        self.norm(layer, batch, watch, Stage::MlpNorm)?;
-        let (rows, width) = (batch.rows() as u32, self.config().intermediate_size);
+    /// The MLP of the first `rows` rows, added to the residual.
+    fn mlp(&mut self, layer: usize, rows: u32, watch: &mut Watch<'_, '_>) -> Result<()> {
+        self.norm(layer, rows, watch, Stage::MlpNorm)?;
+        let width = self.config().intermediate_size;
         let work = &mut self.work;
         if watch.watched() {
             // Gate and up values are never stored; for a probe they are made apart.
