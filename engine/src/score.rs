@@ -53,6 +53,9 @@ struct Run<'a> {
     progress: Progress,
 }
 
+/// The first fault of each claim, and the prompts that have one.
+type Faults = (Vec<Option<Fault>>, Vec<(usize, Fault)>);
+
 /// Rows of a step: `count` of a prompt or a claim.
 enum Rows {
     Prompt(usize, usize),
@@ -275,9 +278,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Takes sketches off a pass, and the hidden states that completions follow. The first fault of each claim, and of
-    /// prompts that have one.
-    fn judge(&mut self, parts: &[Rows], pass: &Pass) -> Result<(Vec<Option<Fault>>, Vec<(usize, Fault)>)> {
+    /// Takes sketches off a pass, and the hidden states that completions follow.
+    fn judge(&mut self, parts: &[Rows], pass: &Pass) -> Result<Faults> {
         let mut faults: Vec<Option<Fault>> = vec![None; self.claims.len()];
         let (mut failed, mut row) = (Vec::new(), 0);
         for part in parts {
