@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use grail_engine::types::Sampling;
 use grail_engine::{DeviceChoice, EngineOptions};
 
-pub use bench::{Bench, BenchCommand, BenchRollouts, Growth};
+pub use bench::{Bench, BenchCommand, BenchKernels, BenchRollouts, Growth};
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
@@ -372,6 +372,8 @@ mod tests {
             "grail bench growth m --contexts 0",
             "grail bench --json growth m",
             "grail bench rollouts m --rollouts 0",
+            "grail bench kernels m",
+            "grail bench kernels --runs 0",
             "grail demo --problems 0",
             "grail demo --threads 0",
             "grail demo --cpu sse",
@@ -385,6 +387,7 @@ mod tests {
             "grail bench m f32 pp1",
             "grail bench growth m --contexts 256,1k --plot x.svg",
             "grail bench rollouts m --json --threads 2",
+            "grail bench kernels --device cuda --shape 0.6b --batches 1,16 --quick",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
