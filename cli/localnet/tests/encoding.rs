@@ -18,10 +18,9 @@ use serde_json::Value;
 use support::{unhex, vectors};
 
 /// Calls of the vectors that this chain does not offer.
-const NOT_OFFERED: [&str; 5] = [
+const NOT_OFFERED: [&str; 4] = [
     "commit_weights",
     "reveal_weights",
-    "commit_timelocked_weights",
     "commit_timelocked_mechanism_weights",
     "set_mechanism_weights",
 ];
