@@ -3,6 +3,7 @@
 mod bench;
 mod completions;
 mod config;
+mod confirm;
 mod demo;
 mod generate;
 mod inspect;

@@ -35,6 +35,9 @@ pub struct SubnetFlags {
     /// Time between blocks, such as 12s or 500ms, until it has been measured [default: 12s]
     #[arg(long, value_name = "TIME")]
     pub block_time: Option<DurationText>,
+    /// Signs on a real network without asking, also the first time
+    #[arg(long)]
+    pub yes: bool,
     #[command(flatten)]
     pub data: DataFlag,
 }
@@ -190,6 +193,9 @@ pub struct Localnet {
     /// Most groups of a window file [default of a new network: 512]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1 << 20))]
     pub max_groups: Option<u32>,
+    /// Weights are committed, and revealed an epoch of this many blocks later [default of a new network: set openly]
+    #[arg(long, value_name = "BLOCKS", value_parser = value_parser!(u16).range(2..))]
+    pub commit_reveal: Option<u16>,
     /// Address of a hotkey that gets stake and a permit in the first block
     #[arg(long, value_name = "SS58")]
     pub validator: Vec<Address>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use grail_beacon::client::{Client, PUBLIC_RELAYS, Settings as BeaconSettings};
+use grail_beacon::{ChainInfo, Scheme};
 use grail_chain::{Chain, Settings as ChainSettings, Wait};
 use grail_engine::tokenizer::Tokenizer;
 use grail_localnet::bucket::Access;
@@ -99,6 +100,7 @@ pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -
 pub async fn clients(network: NetworkFile, at: &Description) -> Result<Subnet> {
     let block_time = Duration::from_millis(at.block_time_ms);
     let mut settings = ChainSettings::new(network.network().parameters().netuid, block_time);
+    settings.timelock = timelock(&network);
     // Windows of seconds cannot wait for half a minute.
     settings.request_timeout = LOCAL_CONNECT.max(block_time * 4);
     settings.longest_backoff = Duration::from_secs(2).max(block_time * 2);
@@ -107,6 +109,15 @@ pub async fn clients(network: NetworkFile, at: &Description) -> Result<Subnet> {
     let heads = Heads::follow(&chain);
     let buckets = Endpoint::At(at.bucket.clone());
     Ok(Subnet { network, chain, beacon, buckets, heads, patience: Patience::of_block_time(block_time) })
+}
+
+/// The beacon that a chain ties committed weights to. Of those that can be encrypted to, a real chain knows quicknet
+/// alone, and a local one its own, which is the network's too.
+fn timelock(network: &NetworkFile) -> ChainInfo {
+    match network.beacon().parts().scheme {
+        Scheme::UnchainedG1 => network.beacon().clone(),
+        Scheme::Chained => ChainInfo::quicknet(),
+    }
 }
 
 /// How a local network's buckets are tried: near, so an answer that takes long does not come.
@@ -174,6 +185,7 @@ async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Descript
         ports: Ports::default(),
         block_time: None,
         sizes: Sizes::default(),
+        commit_reveal: None,
         model: model.clone(),
         validators: Vec::new(),
         miners: Vec::new(),
@@ -215,6 +227,7 @@ async fn remote(flags: &SubnetFlags, name: &NetworkName, data: PathBuf) -> Resul
     let parameters = network.network().parameters();
     let mut settings = ChainSettings::new(parameters.netuid, block_time);
     settings.expected_genesis = Some(parameters.genesis_hash);
+    settings.timelock = timelock(&network);
     let chain = Chain::connect(&endpoints, settings).await?;
     let public: Vec<String> = PUBLIC_RELAYS.iter().map(|&relay| relay.to_owned()).collect();
     let relays = if flags.beacon_relay.is_empty() { &public } else { &flags.beacon_relay };

@@ -15,7 +15,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::scoring::ROLLING_WINDOWS;
-pub use entries::{BeaconEntry, Committed, Miner, Submission, WindowEntry};
+pub use entries::{BeaconEntry, Committed, Miner, Submission, Waiting, WindowEntry};
 
 /// Version of the tables below.
 pub const SCHEMA_VERSION: u64 = 1;
@@ -29,6 +29,9 @@ const ROOTED: TableDefinition<'_, u64, u64> = TableDefinition::new("rooted");
 const RECORDS: TableDefinition<'_, (u64, &[u8]), &str> = TableDefinition::new("records");
 const JUDGED: TableDefinition<'_, u64, u64> = TableDefinition::new("judged");
 const PUBLISHED: TableDefinition<'_, u64, u64> = TableDefinition::new("published");
+/// Submissions that [`Book::late_submissions`] gives.
+const LATE_SUBMISSIONS: usize = 16;
+
 const SUBMISSIONS: TableDefinition<'_, u64, &str> = TableDefinition::new("submissions");
 
 /// What the database can meet.
@@ -360,6 +363,21 @@ impl Book {
         })
     }
 
+    /// The submissions of late, the newest first: as many as the chain lets wait for their reveal, and more.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn late_submissions(&self) -> Result<Vec<Submission>> {
+        let texts: Vec<String> = self.read(|tables| {
+            let mut texts = Vec::new();
+            for entry in tables.open_table(SUBMISSIONS)?.iter()?.rev().take(LATE_SUBMISSIONS) {
+                texts.push(entry?.1.value().to_owned());
+            }
+            Ok(texts)
+        })?;
+        texts.iter().map(|text| self.parse("submissions", text)).collect()
+    }
+
     /// The newest submission.
     ///
     /// # Errors
@@ -431,7 +449,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let miners = [Miner { uid: 3, hotkey: [4; 32] }, Miner { uid: 5, hotkey: [6; 32] }];
         let (root, beacon) = (committed(50, 8), BeaconEntry { round: 6, signature: vec![2; 48] });
-        let submission = Submission { block: 99, window_start: 50, uids: vec![3, 5], weights: vec![0.25, 0.1 + 0.2] };
+        let waiting = Some(Waiting { round_ms: 7, shown: vec![(3, 9), (5, 65_535)] });
+        let (uids, weights) = (vec![3, 5], vec![0.25, 0.1 + 0.2]);
+        let submission = Submission { block: 99, window_start: 50, uids, weights, waiting };
         {
             let book = book(&folder);
             book.begin_window(&window(50), &miners).unwrap();
