@@ -14,11 +14,13 @@ use aws_sdk_s3::config::{
     ResponseChecksumValidation, RuntimeComponents, SharedHttpClient, StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 
-use crate::bucket::{Bucket, ConfigError};
+use crate::bucket::{Bucket, ConfigError, Secret};
+use crate::checksum::stated_sha256;
 use crate::error::{Error, Request};
 use crate::settings::Settings;
 
@@ -43,6 +45,8 @@ pub struct ObjectInfo {
     pub bytes: u64,
     /// Changes whenever the content does.
     pub etag: Option<String>,
+    /// SHA-256 of the content as its writer stated it; none in a list, nor of an object that another program wrote.
+    pub sha256: Option<[u8; 32]>,
 }
 
 impl Store {
@@ -111,7 +115,8 @@ impl Store {
         let head = asked.customize().interceptor(watch.counter()).send().await.map_err(|e| watch.failed(e))?;
         let bytes = head.content_length().and_then(|length| u64::try_from(length).ok());
         let bytes = bytes.ok_or_else(|| watch.other("the store does not say how long it is"))?;
-        Ok(ObjectInfo { key: key.to_owned(), bytes, etag: head.e_tag().map(str::to_owned) })
+        let sha256 = stated_sha256(head.metadata());
+        Ok(ObjectInfo { key: key.to_owned(), bytes, etag: head.e_tag().map(str::to_owned), sha256 })
     }
 
     /// The objects whose keys begin with `prefix`, in the order of their keys, page by page up to `most` of them.
@@ -131,7 +136,8 @@ impl Store {
                 let (Some(key), Some(bytes)) = (object.key(), bytes) else {
                     return Err(watch.other("an entry without a key or a length"));
                 };
-                found.push(ObjectInfo { key: key.to_owned(), bytes, etag: object.e_tag().map(str::to_owned) });
+                let etag = object.e_tag().map(str::to_owned);
+                found.push(ObjectInfo { key: key.to_owned(), bytes, etag, sha256: None });
             }
             token = page.next_continuation_token().map(str::to_owned);
             // A page of nothing that says there is more would be asked for forever.
@@ -154,6 +160,19 @@ impl Store {
             Err(Error::NotFound { .. }) | Ok(_) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// An address under which anybody can read an object, without keys, for a time of at most a week. It opens the
+    /// object to whoever sees it, so it is a secret. Whether the object is there is not asked.
+    ///
+    /// # Errors
+    /// [`Error::Other`] for a time that the protocol does not have.
+    pub async fn presigned_get(&self, key: &str, valid_for: Duration) -> Result<Secret, Error> {
+        let watch = self.watch("presign", Some(key));
+        let terms = PresigningConfig::expires_in(valid_for).map_err(|error| watch.other(error.to_string()))?;
+        let asked = self.client.get_object().bucket(&self.bucket.name).key(key);
+        let signed = asked.presigned(terms).await.map_err(|e| watch.failed(e))?;
+        Ok(signed.uri().into())
     }
 
     /// Whether the bucket can be reached, written and read: a small object is written, read back and removed.

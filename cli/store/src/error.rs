@@ -90,6 +90,16 @@ pub enum Error {
         /// The caller's limit.
         cap: u64,
     },
+    /// Other bytes came than its writer had sent.
+    #[error("{request}: the content is damaged: sha256 {found}, its writer stated {stated}")]
+    Damaged {
+        /// What was asked for.
+        request: Box<Request>,
+        /// What the writer stated, in hex.
+        stated: String,
+        /// What came, in hex.
+        found: String,
+    },
     /// This machine's clock and the store's differ, and requests are signed with the time.
     #[error("{request}: refused, this machine's clock is wrong{}: {reason}", by(*.seconds_ahead))]
     ClockSkew {
@@ -154,6 +164,7 @@ impl Error {
             | Self::Forbidden { request, .. }
             | Self::AlreadyExists { request, .. }
             | Self::TooLarge { request, .. }
+            | Self::Damaged { request, .. }
             | Self::ClockSkew { request, .. }
             | Self::Timeout { request, .. }
             | Self::Unreachable { request, .. }

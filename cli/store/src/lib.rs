@@ -5,6 +5,7 @@
 //! error. It knows keys and bytes only: names of keys, gzip and JSON belong to its users.
 
 mod bucket;
+mod checksum;
 mod client;
 mod credentials;
 mod download;

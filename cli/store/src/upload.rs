@@ -4,13 +4,17 @@
 //! already, or the parts are gone. So every upload carries a random name in the object's metadata, and such a refusal
 //! after more than one attempt is settled by looking whose object is there.
 
-use std::path::PathBuf;
+use std::io::SeekFrom;
+use std::path::{Path, PathBuf};
 
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::task::JoinSet;
 
+use crate::checksum::{SHA256_KEY, Sums};
 use crate::client::{Store, Watch, random_name};
 use crate::error::Error;
 
@@ -59,17 +63,46 @@ impl Body {
         }
     }
 
-    async fn part(&self, start: u64, bytes: u64) -> Result<ByteStream, Error> {
+    /// A piece, with its `Content-MD5` and the SHA-256 of it for metadata.
+    async fn part(&self, start: u64, bytes: u64) -> Result<(ByteStream, String, String), Error> {
         match self {
             Self::Bytes(all) => {
                 // The range is within what `bytes` said, so it fits.
-                Ok(ByteStream::from(all.slice(start as usize..(start + bytes) as usize)))
+                let piece = all.slice(start as usize..(start + bytes) as usize);
+                let mut sums = Sums::new();
+                sums.update(&piece);
+                let (md5, sha256) = sums.finish();
+                Ok((ByteStream::from(piece), md5, sha256))
             }
             Self::File(path) => {
+                let (md5, sha256) = sums_of_file(path, start, bytes).await?;
                 let stream = ByteStream::read_from().path(path).offset(start).length(Length::Exact(bytes));
                 let failed = |error| Error::File { path: path.clone(), source: std::io::Error::other(error) };
-                stream.build().await.map_err(failed)
+                Ok((stream.build().await.map_err(failed)?, md5, sha256))
             }
+        }
+    }
+
+    /// SHA-256 of the whole, in hex.
+    async fn sha256(&self, bytes: u64) -> Result<String, Error> {
+        Ok(match self {
+            Self::Bytes(all) => hex::encode(Sha256::digest(all)),
+            Self::File(path) => sums_of_file(path, 0, bytes).await?.1,
+        })
+    }
+}
+
+/// Checksums of a piece of a file, which must be that long.
+async fn sums_of_file(path: &Path, start: u64, bytes: u64) -> Result<(String, String), Error> {
+    let failed = |source| Error::File { path: path.to_owned(), source };
+    let mut file = tokio::fs::File::open(path).await.map_err(failed)?;
+    file.seek(SeekFrom::Start(start)).await.map_err(failed)?;
+    let (mut piece, mut sums, mut buffer) = (file.take(bytes), Sums::new(), vec![0; 1 << 16]);
+    loop {
+        match piece.read(&mut buffer).await.map_err(failed)? {
+            0 if piece.limit() > 0 => return Err(failed(std::io::Error::other("it became shorter"))),
+            0 => return Ok(sums.finish()),
+            read => sums.update(&buffer[..read]),
         }
     }
 }
@@ -129,8 +162,10 @@ impl Upload<'_> {
 
     async fn at_once(&self, body: &Body, bytes: u64) -> Result<(), Error> {
         let Self { store, key, mark, watch, .. } = self;
+        let (body, md5, sha256) = body.part(0, bytes).await?;
         let asked = store.client.put_object().bucket(&store.bucket.name).key(*key).metadata(MARK, mark);
-        let asked = asked.set_if_none_match(self.condition()).body(body.part(0, bytes).await?);
+        let asked = asked.metadata(SHA256_KEY, sha256).content_md5(md5);
+        let asked = asked.set_if_none_match(self.condition()).body(body);
         let asked = asked.customize().interceptor(watch.counter()).config_override(store.patience(bytes));
         asked.send().await.map_err(|e| watch.failed(e))?;
         Ok(())
@@ -138,7 +173,9 @@ impl Upload<'_> {
 
     async fn in_parts(&self, body: &Body, bytes: u64) -> Result<(), Error> {
         let Self { store, key, mark, watch, .. } = self;
+        let sha256 = body.sha256(bytes).await?;
         let asked = store.client.create_multipart_upload().bucket(&store.bucket.name).key(*key).metadata(MARK, mark);
+        let asked = asked.metadata(SHA256_KEY, sha256);
         let begun = asked.customize().interceptor(watch.counter()).send().await.map_err(|e| watch.failed(e))?;
         let id = begun.upload_id().ok_or_else(|| watch.other("the store began an upload without an id"))?;
         let done = match self.parts(body, bytes, id).await {
@@ -167,7 +204,8 @@ impl Upload<'_> {
             let (body, length) = (body.clone(), size.min(bytes - start));
             sending.spawn(async move {
                 let asked = store.client.upload_part().bucket(&store.bucket.name).key(key).upload_id(id);
-                let asked = asked.part_number(number).body(body.part(start, length).await?);
+                let (piece, md5, _) = body.part(start, length).await?;
+                let asked = asked.part_number(number).content_md5(md5).body(piece);
                 let asked = asked.customize().interceptor(watch.counter()).config_override(store.patience(length));
                 let sent = asked.send().await.map_err(|e| watch.failed(e))?;
                 Ok(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build())

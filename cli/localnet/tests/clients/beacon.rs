@@ -175,7 +175,7 @@ async fn every_lie_is_told_by_its_name() {
 async fn no_fault_holds_the_client_up_or_feeds_it_too_much() {
     let server = relay().await;
     let proxy = FaultProxy::before(&server.url()).await;
-    let hasty = Settings { request_timeout: Duration::from_millis(150), max_answer_bytes: 4096, ..settings() };
+    let hasty = Settings { request_timeout: Duration::from_millis(600), max_answer_bytes: 4096, ..settings() };
     let client = Client::new(chain().info().clone(), &[proxy.url()], hasty).unwrap();
     let long = json(format!("{}{{}}", " ".repeat(5000)));
     let redirect = Fault::status("302 Found", &format!("location: {}/health\r\n", server.url()), "");
@@ -215,4 +215,41 @@ fn relays_that_are_none_are_refused() {
         assert!(!refusal.to_string().contains("word@"), "{refusal}");
     }
     assert!(Client::new(ChainInfo::quicknet(), &grail_beacon::client::PUBLIC_RELAYS, settings()).is_ok());
+}
+
+/// Genuine rounds of the public chains, from the vectors, as a relay of either version would give them.
+#[tokio::test]
+async fn genuine_rounds_of_the_public_chains_come_verified_and_no_others() {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../tests/vectors/network/drand.json")).unwrap();
+    let mut chains = Vec::new();
+    for case in file["cases"].as_array().unwrap() {
+        let name = case["chain"].as_str().unwrap();
+        let chain = if name == "quicknet" { ChainInfo::quicknet() } else { ChainInfo::default_chain() };
+        if case["public_key"] != hex::encode(&chain.parts().public_key) {
+            continue;
+        }
+        let mut answer = serde_json::json!({ "round": case["round"], "signature": case["signature"] });
+        for (field, of) in [("previous_signature", "previous_signature"), ("randomness", "claimed_randomness")] {
+            if !case[of].is_null() {
+                answer[field] = case[of].clone();
+            }
+        }
+        let round = case["round"].as_u64().unwrap();
+        let settings = Settings { clock: Clock::from_fn(|| u64::MAX / 2), ..settings() };
+        let proxy = FaultProxy::always(json(answer.to_string())).await;
+        let client = Client::new(chain, &[proxy.url()], settings).unwrap();
+        let found = client.round(round).await;
+        assert_eq!(found.is_ok(), case["accept"] == true, "{name} {}: {found:?}", case["kind"]);
+        match found {
+            Ok(beacon) => {
+                assert_eq!(case["expected_randomness"], hex::encode(beacon.randomness));
+                chains.push(name.to_owned());
+            }
+            // A round that no chain has is not even asked for.
+            Err(ClientError::NoSuchRound { .. }) => assert!(proxy.seen().is_empty()),
+            Err(error) => assert!(error.to_string().contains(&proxy.url()), "{error}"),
+        }
+    }
+    assert!(chains.iter().any(|name| name == "quicknet") && chains.iter().any(|name| name == "default"), "{chains:?}");
 }

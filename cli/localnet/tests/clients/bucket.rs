@@ -1,9 +1,12 @@
 //! The local network's store: who may do what, what survives, what leaves no folder.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use grail_localnet::bucket::{Access, BucketServer};
 use grail_store::{Endpoint, Error, ReadCredentials, Settings, Store};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::suite::{CAP, bucket, local, settings};
 
@@ -142,6 +145,35 @@ async fn of_several_creators_one_succeeds() {
     }
     assert_eq!(winners.len(), 1);
     assert_eq!(local.writer().get_capped("one", CAP).await.unwrap(), vec![winners[0]; 10_000]);
+}
+
+#[tokio::test]
+async fn a_signed_address_opens_one_object_to_anybody_and_nothing_else() {
+    let local = local().await;
+    for key in ["one", "two"] {
+        local.writer().put(key, key.as_bytes().to_vec()).await.unwrap();
+    }
+    let address = local.reader().presigned_get("one", Duration::from_secs(60)).await.unwrap();
+    let ask = async |method: &str, url: &str| {
+        let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        let mut stream = TcpStream::connect(host).await.unwrap();
+        let request = format!("{method} /{path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = ask("GET", address.expose()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("one"), "{answer}");
+    for (method, url) in [
+        ("GET", address.expose().replace("/one", "/two")),
+        ("DELETE", address.expose().to_owned()),
+        ("GET", address.expose().split_once('?').unwrap().0.to_owned()),
+    ] {
+        let answer = ask(method, &url).await;
+        assert!(answer.starts_with("HTTP/1.1 403"), "{method} {answer}");
+    }
+    assert_eq!(local.writer().get_capped("one", CAP).await.unwrap(), b"one");
 }
 
 /// Of 11 MiB in parts of 5.

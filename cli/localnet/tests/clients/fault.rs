@@ -33,6 +33,14 @@ pub enum Fault {
     Claim(Option<u64>),
     /// An answer in chunks that never end.
     Endless,
+    /// The connection is reset in the middle of the request's body, after so many bytes of it.
+    CutRequest(usize),
+    /// The last byte of the request's body is another when it arrives.
+    GarbleRequest,
+    /// The last byte of the answer's body is another when it arrives.
+    Garble,
+    /// Nobody reads the request's body.
+    Deaf,
 }
 
 impl Fault {
@@ -113,7 +121,7 @@ impl Drop for FaultProxy {
 }
 
 async fn serve(mut client: TcpStream, upstream: SocketAddr, script: &Mutex<Script>) -> std::io::Result<()> {
-    let Some((head, body)) = read_request(&mut client).await? else { return Ok(()) };
+    let Some((head, begun)) = read_head(&mut client).await? else { return Ok(()) };
     let fault = {
         let mut script = script.lock().unwrap();
         script.seen.push(head.lines().next().unwrap_or("").to_owned());
@@ -122,7 +130,25 @@ async fn serve(mut client: TcpStream, upstream: SocketAddr, script: &Mutex<Scrip
             false => script.faults.pop_front(),
         }
     };
-    match fault.unwrap_or(Fault::Pass) {
+    let fault = fault.unwrap_or(Fault::Pass);
+    let most = match fault {
+        Fault::Deaf => return std::future::pending().await,
+        Fault::CutRequest(bytes) => bytes,
+        _ => usize::MAX,
+    };
+    let Some((head, mut body)) = read_body(&mut client, head, begun, most).await? else { return Ok(()) };
+    match fault {
+        Fault::CutRequest(_) => return reset(client),
+        Fault::GarbleRequest => {
+            garble(&mut body);
+            let (head, body) = forward(upstream, &head, &body).await?;
+            answer(&mut client, Fault::Pass, head, &body).await?;
+        }
+        Fault::Garble => {
+            let (head, mut body) = forward(upstream, &head, &body).await?;
+            garble(&mut body);
+            answer(&mut client, Fault::Pass, head, &body).await?;
+        }
         Fault::Reset => return reset(client),
         Fault::Silence => return std::future::pending().await,
         Fault::Answer(bytes) => client.write_all(&bytes).await?,
@@ -182,8 +208,14 @@ async fn forward(upstream: SocketAddr, head: &str, body: &[u8]) -> std::io::Resu
     Ok((lines.collect::<Vec<_>>().join("\r\n"), bytes[(end + 4).min(bytes.len())..].to_vec()))
 }
 
-/// A request's head without its empty line, and its body; `None` for a connection without one.
-async fn read_request(client: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
+fn garble(body: &mut [u8]) {
+    if let Some(last) = body.last_mut() {
+        *last ^= 1;
+    }
+}
+
+/// A request's head without its empty line, and what came after it; `None` for a connection without one.
+async fn read_head(client: &mut TcpStream) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let mut bytes = Vec::new();
     let end = loop {
         if let Some(end) = find_end(&bytes) {
@@ -193,7 +225,16 @@ async fn read_request(client: &mut TcpStream) -> std::io::Result<Option<(String,
             return Ok(None);
         }
     };
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    Ok(Some((String::from_utf8_lossy(&bytes[..end]).into_owned(), bytes[end + 4..].to_vec())))
+}
+
+/// The head as it is passed on, and the body, of which at most so many bytes are waited for.
+async fn read_body(
+    client: &mut TcpStream,
+    head: String,
+    mut body: Vec<u8>,
+    most: usize,
+) -> std::io::Result<Option<(String, Vec<u8>)>> {
     let header = |name: &str| {
         let mut lines = head.lines().filter_map(|line| line.split_once(':'));
         lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
@@ -201,9 +242,8 @@ async fn read_request(client: &mut TcpStream) -> std::io::Result<Option<(String,
     if header("expect").is_some() {
         client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
     }
-    let length = header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = bytes[end + 4..].to_vec();
-    while body.len() < length {
+    let length: usize = header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    while body.len() < length.min(most) {
         if client.read_buf(&mut body).await? == 0 {
             return Ok(None);
         }

@@ -3,5 +3,7 @@
 mod beacon;
 mod bucket;
 mod fault;
+#[path = "../../../store/examples/conformance/laws.rs"]
+mod laws;
 mod store_faults;
 mod suite;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use grail_store::{Error, Settings, Store};
+use grail_store::{Body, Error, Settings, Store};
 
 use crate::fault::{Fault, FaultProxy};
 use crate::suite::{CAP, Local, local, settings};
@@ -118,9 +118,12 @@ async fn a_claimed_length_is_held_to() {
     // More than there is: the rest never comes, whichever attempt.
     proxy.then([Fault::Claim(Some(10_001)), Fault::Claim(Some(10_001)), Fault::Claim(Some(10_001))]);
     assert!(store.get_capped("key", CAP).await.is_err());
-    // Less than there is: what was stated is taken, and nothing beyond it.
-    proxy.then([Fault::Claim(Some(10))]);
-    assert_eq!(store.get_capped("key", CAP).await.unwrap(), content()[..10]);
+    // Less than there is: the end of what was stated is not the end of what was written.
+    proxy.then([Fault::Claim(Some(10)), Fault::Claim(Some(0))]);
+    for _ in 0..2 {
+        let error = store.get_capped("key", CAP).await.unwrap_err();
+        assert!(matches!(error, Error::Damaged { .. }), "{error}");
+    }
     // None: such a body cannot be told from a cut one.
     for fault in [Fault::Claim(None), Fault::Endless] {
         proxy.then([fault]);
@@ -203,6 +206,91 @@ async fn a_failed_upload_in_parts_leaves_nothing() {
     proxy.then([Fault::Pass, Fault::Pass, Fault::Pass, Fault::Pass, Fault::LoseAnswer]);
     store.put_new("long", body.clone()).await.unwrap();
     assert!(local.writer().get_capped("long", CAP).await.unwrap() == body);
+}
+
+#[tokio::test]
+async fn a_body_that_changed_on_its_way_is_never_taken_for_the_object() {
+    let (local, proxy, store) = faulty().await;
+    proxy.then([Fault::Garble]);
+    let error = store.get_capped("key", CAP).await.unwrap_err();
+    assert!(matches!(error, Error::Damaged { .. }) && error.to_string().contains("damaged"), "{error}");
+    // A break does not make the hash forget what came before it.
+    proxy.then([Fault::Cut(5_000), Fault::Garble]);
+    assert!(matches!(store.get_capped("key", CAP).await, Err(Error::Damaged { .. })));
+    assert_eq!(store.get_capped("key", CAP).await.unwrap(), content());
+    // To the store: from memory the signature covers it, of a file only the checksum does.
+    let file = local.folder.path().join("source");
+    std::fs::write(&file, content()).unwrap();
+    for (body, word) in [(Body::from(content()), "InternalError"), (Body::from(file), "BadDigest")] {
+        proxy.forever(Fault::GarbleRequest);
+        let error = store.put("other", body.clone()).await.unwrap_err();
+        assert!(error.to_string().contains(word), "{error}");
+        proxy.then([]);
+        store.put("other", body).await.unwrap();
+        assert_eq!(local.writer().get_capped("other", CAP).await.unwrap(), content());
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_breaks_in_its_body_is_sent_again() {
+    let (local, proxy, store) = faulty().await;
+    let body = vec![5; 3 << 20];
+    let file = local.folder.path().join("source");
+    std::fs::write(&file, &body).unwrap();
+    for source in [Body::from(body.clone()), Body::from(file)] {
+        proxy.then([Fault::CutRequest(100_000), Fault::CutRequest(0)]);
+        store.put("sent", source).await.unwrap();
+        assert_eq!(proxy.seen().len(), 3);
+        assert!(local.writer().get_capped("sent", CAP).await.unwrap() == body);
+        local.writer().delete("sent").await.unwrap();
+    }
+    // A store that stops reading.
+    proxy.forever(Fault::Deaf);
+    let started = Instant::now();
+    let hasty = Settings { slowest_bytes_per_second: 1 << 30, ..hasty() };
+    let error = local.writer_at(proxy.url(), hasty).put("sent", vec![5; 32 << 20]).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(matches!(local.writer().head("sent").await, Err(Error::NotFound { .. })));
+}
+
+#[tokio::test]
+async fn a_range_is_read_again_after_a_break_and_never_another() {
+    let (_local, proxy, store) = faulty().await;
+    for faults in [vec![Fault::Cut(3)], vec![Fault::Reset, Fault::Cut(0)], vec![busy(), busy()]] {
+        proxy.then(faults.clone());
+        assert_eq!(store.get_range("key", 100, 50).await.unwrap(), content()[100..150], "{faults:?}");
+    }
+    proxy.forever(Fault::Cut(3));
+    let error = store.get_range("key", 100, 50).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }) && error.to_string().contains("after 3 of 50"), "{error}");
+    for length in [Some(49), Some(51), None] {
+        proxy.then([Fault::Claim(length)]);
+        assert!(store.get_range("key", 100, 50).await.is_err(), "{length:?}");
+    }
+    // A store that knows no ranges.
+    proxy.then([Fault::status("200 OK", "", "the whole object")]);
+    let error = store.get_range("key", 0, 3).await.unwrap_err();
+    assert!(error.to_string().contains("the whole object came"), "{error}");
+}
+
+#[tokio::test]
+async fn an_error_in_an_answer_of_200_is_no_success() {
+    let (local, proxy, _) = faulty().await;
+    let settings = Settings { multipart_bytes: 6 << 20, part_bytes: 5 << 20, parts_at_once: 1, ..settings() };
+    let store = local.writer_at(proxy.url(), settings);
+    let error = "<Error><Code>InternalError</Code><Message>late</Message></Error>";
+    let late = Fault::status("200 OK", "", error);
+    let body = vec![9; 6 << 20];
+    // Begun, two parts, and the end of it only at the second attempt.
+    proxy.then([Fault::Pass, Fault::Pass, Fault::Pass, late.clone()]);
+    store.put("long", body.clone()).await.unwrap();
+    assert!(local.writer().get_capped("long", CAP).await.unwrap() == body);
+    local.writer().delete("long").await.unwrap();
+    proxy.then([Fault::Pass, Fault::Pass, Fault::Pass, late.clone(), late.clone(), late]);
+    let error = store.put("long", body).await.unwrap_err();
+    assert!(error.to_string().contains("InternalError"), "{error}");
+    assert!(matches!(local.writer().head("long").await, Err(Error::NotFound { .. })));
 }
 
 #[tokio::test]
