@@ -230,6 +230,9 @@ pub struct Mine {
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
+    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
+    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
+    pub events: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineFlags,
 }
@@ -277,6 +280,9 @@ pub struct Validate {
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
+    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
+    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
+    pub events: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineFlags,
 }
