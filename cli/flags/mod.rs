@@ -20,7 +20,7 @@ pub use bench::{Bench, BenchCommand, BenchKernels, BenchRollouts, Growth};
 pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
-pub use subnet::{DataFlag, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
+pub use subnet::{DataFlag, Doctor, DurationText, Localnet, Mine, NetworkName, Policy, Role, SubnetFlags, Validate};
 pub use values::{Bytes, Counts, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
     Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,
@@ -50,6 +50,8 @@ pub enum Command {
     Validate(Validate),
     /// Serve a whole network on this machine: chain, beacon and buckets
     Localnet(Localnet),
+    /// Check all that mining or validating needs, and say what to do about what is missing
+    Doctor(Doctor),
     /// Answer a window's problems offline, with proofs, into a signed window file
     Rollouts(Rollouts),
     /// Derive a window file again and say what it is worth
