@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command};
 use super::{Resolution, Shown, Variables, explain, parse};
 
 /// Values of which each flag takes at least one.
-const VALUES: [&str; 13] = [
+const VALUES: [&str; 14] = [
     "1",
     "x",
     "portable",
@@ -22,6 +22,7 @@ const VALUES: [&str; 13] = [
     "cpu",
     "default",
     "0.5",
+    "mine",
 ];
 
 fn leaves<'a>(command: &'a Command, path: &[String], found: &mut Vec<(Vec<String>, &'a Command)>) {

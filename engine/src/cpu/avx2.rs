@@ -9,9 +9,9 @@
 use std::arch::x86_64::*;
 
 use super::compact::{COMPACT_BLOCK, GROUP, GROUP_BYTES, LANES};
-use super::gemm::{PAIR, Strip, shares};
 use super::pack::{PANEL, PANEL_BLOCK};
 use super::quantize::{BLOCK, STRIDE};
+use super::strip::{PAIR, Strip, shares};
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 4;
@@ -38,7 +38,7 @@ struct Tile {
     acc: *mut f32,
 }
 
-/// See [`super::gemm::Kernels::strip`].
+/// See [`super::strip::Kernels::strip`].
 ///
 /// # Safety
 /// As there; AVX2 and FMA.
@@ -85,7 +85,7 @@ pub(super) unsafe fn strip(s: &Strip) {
     }
 }
 
-/// See [`super::gemm::Kernels::dots`].
+/// See [`super::strip::Kernels::dots`].
 ///
 /// # Safety
 /// As there; AVX2 and FMA.

@@ -3,7 +3,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-use super::gemm::Strip;
+use super::strip::Strip;
 pub(super) use kernels::ROWS;
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
@@ -33,7 +33,7 @@ mod x86_512 {
     }
 }
 
-/// See [`super::gemm::Kernels::strip`].
+/// See [`super::strip::Kernels::strip`].
 ///
 /// # Safety
 /// As there; AVX-512 F, BW, DQ, VL, VNNI.
@@ -43,7 +43,7 @@ pub(super) unsafe fn strip(s: &Strip) {
     unsafe { kernels::strip(s) }
 }
 
-/// See [`super::gemm::Kernels::dots`].
+/// See [`super::strip::Kernels::dots`].
 ///
 /// # Safety
 /// As there; AVX-512 F, BW, DQ, VL, VNNI.

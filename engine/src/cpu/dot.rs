@@ -3,9 +3,9 @@
 //! q K^T: a panel is 16 keys, pairs run over channels. u V: a panel is 16 channels, pairs run over keys.
 //! Scaling is the caller's ([`super::ops`]); block bounds of NUMERICS section 3 keep every sum in i32.
 
-use super::gemm::kernels;
 use super::isa::Isa;
 use super::pack::PANEL;
+use super::strip::kernels;
 
 /// Sums `out[row * out_stride + 16 * panel + lane]` over the `2 * pairs` elements of `a[row * a_stride ..]` and of lane
 /// `lane` of `panels[panel * panel_stride ..]`, laid out `[pairs][16][2]`. Sums wrap.

@@ -12,28 +12,20 @@ use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::compact::Patch;
-use super::isa::{Isa, Path, dispatched};
+use super::isa::{Isa, dispatched};
 use super::memory::{Scratch, Shared};
+use super::ops;
 use super::pack::{Format, PANEL, PANEL_BLOCK, PackedMatrix, Panel};
 use super::pool::Pool;
 use super::quantize::{BLOCK, QuantRows, RowWriter, STRIDE, Side};
-#[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
-use super::{ops, portable};
+use super::strip::{Codes, Kernels, PAIR, STRIP, Strip, kernels, shares};
 use crate::FaultKind;
-
-/// Rows of a strip at most: their accumulators by two panels are 6 KiB.
-pub(super) const STRIP: usize = 48;
 
 /// Bytes of weights that are to stay in the second cache while strips go by.
 const UNIT_BYTES: usize = 512 << 10;
 
 /// Rows that one thread takes at a time, at most: two strips, so that threads end together.
 const SEGMENT: usize = 2 * STRIP;
-
-/// Panels of a strip at most.
-pub(super) const PAIR: usize = 2;
 
 /// What becomes of a product Y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,117 +41,6 @@ pub enum Mode {
     Gate,
     /// out = u of such a matrix.
     Up,
-}
-
-/// Some rows of activations by one or two panels of weights, all blocks.
-pub(super) struct Strip {
-    /// 1 to [`STRIP`].
-    pub rows: usize,
-    /// Blocks of the contraction axis.
-    pub blocks: usize,
-    /// The first row in `[blocks][a_stride][STRIDE]`.
-    pub a: *const i16,
-    /// g 2^23 of it in `[blocks][a_stride]`.
-    pub a_shift: *const i32,
-    /// Rows from one block to the next.
-    pub a_stride: usize,
-    /// 1 or 2.
-    pub panels: usize,
-    /// Each panel's blocks, `[64][16][2]`; block b is `b & w_mask` times `w_stride` elements on.
-    pub w: [*mut i16; PAIR],
-    pub w_stride: usize,
-    /// All ones, or 1 where only two blocks at a time are in memory.
-    pub w_mask: usize,
-    /// What makes them, if they are not there yet.
-    pub codes: Option<[Codes; PAIR]>,
-    /// `[blocks][16]` each.
-    pub w_g: [*const i8; PAIR],
-    /// The panels to ask for at the end; never dereferenced.
-    pub ahead: [*const u8; PAIR],
-    /// `[rows][2][16]`.
-    pub acc: *mut f32,
-    /// Where the first row's sums will go, all panels of each row: asked for meanwhile, since stores that miss every
-    /// cache would hold up the stores of the next strip. Never dereferenced.
-    pub out: *const f32,
-    /// Elements from one row of `out` to the next.
-    pub out_stride: usize,
-}
-
-/// A panel in eleven bits a weight.
-#[derive(Clone, Copy)]
-pub(super) struct Codes {
-    /// `[blocks][COMPACT_BLOCK]`.
-    pub first: *const u8,
-    /// The weights kept apart, ascending, and how many.
-    pub patches: (*const Patch, usize),
-}
-
-impl Codes {
-    /// The weights kept apart of block `block`; `next` is the first that has not been handed out. Blocks ascend.
-    ///
-    /// # Safety
-    /// The pointers are what they say.
-    #[inline(always)]
-    pub unsafe fn patches_of(&self, block: usize, next: &mut usize) -> &[Patch] {
-        let (patches, count) = self.patches;
-        let first = *next;
-        // SAFETY: below the count.
-        while *next < count && unsafe { (*patches.add(*next)).at } as usize / PANEL_BLOCK == block {
-            *next += 1;
-        }
-        // SAFETY: as above.
-        unsafe { std::slice::from_raw_parts(patches.add(first), *next - first) }
-    }
-
-    /// Puts the weights kept apart of a block into it, where it lies decoded.
-    ///
-    /// # Safety
-    /// As [`Codes::patches_of`], and `to` is writable for a block.
-    #[inline(always)]
-    pub unsafe fn patch(&self, block: usize, to: *mut i16, next: &mut usize) {
-        // SAFETY: by the function's contract; a patch of this block lies inside it.
-        unsafe {
-            for patch in self.patches_of(block, next) {
-                *to.add(patch.at as usize % PANEL_BLOCK) = patch.q;
-            }
-        }
-    }
-}
-
-/// The integer kernels of one instruction set.
-pub(super) struct Kernels {
-    /// Rows of a tile at most.
-    pub rows: usize,
-    /// Sums a strip's dot products, scaled, into its accumulators, from +0 on, blocks ascending.
-    /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
-    pub strip: unsafe fn(&Strip),
-    /// Integer dot products: (rows, a, stride of a, pairs, panels, first panel `[pairs][16][2]`, stride of panels, out,
-    /// stride of out). Safety: as above.
-    pub dots: unsafe fn(usize, *const i16, usize, usize, usize, *const i16, usize, *mut i32, usize),
-}
-
-/// The table of a path. The `Isa` is the proof that its functions' instructions exist.
-pub(super) fn kernels(isa: Isa) -> Kernels {
-    match isa.path() {
-        #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels { rows: avx2::ROWS, strip: avx2::strip, dots: avx2::dots },
-        #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => Kernels { rows: avx512::ROWS, strip: avx512::strip, dots: avx512::dots },
-        #[cfg(test)]
-        Path::Model512 => {
-            use super::model512;
-            Kernels { rows: model512::ROWS, strip: model512::strip, dots: model512::dots }
-        }
-        _ => Kernels { rows: portable::ROWS, strip: portable::strip, dots: portable::dots },
-    }
-}
-
-/// `rows` in shares of at most `most`, as even as can be: 50 by 48 are 25 and 25, not 48 and 2.
-#[inline(always)]
-pub(super) fn shares(rows: usize, most: usize) -> impl Iterator<Item = usize> {
-    let count = rows.div_ceil(most);
-    let (share, longer) = (rows / count.max(1), rows % count.max(1));
-    (0..count).map(move |i| share + usize::from(i < longer))
 }
 
 /// Y = W A for all rows of `a`: `out[m * ld_out + n]` for row m and output n, by `mode`.

@@ -12,11 +12,17 @@
 // Loops by index are unrolled, and what they index stays in registers.
 #![allow(clippy::needless_range_loop)]
 
-use super::super::compact::{COMPACT_BLOCK, LANES, Patch};
-use super::super::gemm::{Codes, PAIR, Strip, shares};
-use super::super::pack::{PANEL, PANEL_BLOCK};
+use super::super::compact::COMPACT_BLOCK;
+use super::super::pack::PANEL;
 use super::super::quantize::{BLOCK, STRIDE};
+use super::super::strip::{Codes, PAIR, Strip, shares};
 use super::x86_512::*;
+use decode::{TURNS, ask_turn, store_turn};
+
+#[path = "decode512.rs"]
+mod decode;
+#[path = "direct512.rs"]
+mod direct;
 
 /// Rows of a tile at most.
 pub(in crate::cpu) const ROWS: usize = 12;
@@ -26,9 +32,6 @@ const PAIRS: usize = BLOCK / 2;
 
 /// Pairs of one turn of a tile's loop: few turns, so that the processor foresees the last one.
 const UNROLL: usize = 4;
-
-/// Rows up to which weights are decoded into registers instead of memory.
-const DIRECT_ROWS: usize = 10;
 
 /// What is done between the turns of a tile's loop.
 mod between {
@@ -83,7 +86,7 @@ struct Next {
 }
 
 /// # Safety
-/// As [`super::super::gemm::Kernels::strip`].
+/// As [`super::super::strip::Kernels::strip`].
 #[inline(always)]
 pub(in crate::cpu) unsafe fn strip(s: &Strip) {
     // SAFETY: passed on.
@@ -103,27 +106,10 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
         // SAFETY: the accumulators have two panels for each row.
         unsafe { _mm512_storeu_ps(s.acc.wrapping_add(panel * PANEL), _mm512_setzero_ps()) }
     }
-    if let (Some(codes), ..=DIRECT_ROWS) = (&s.codes, s.rows) {
+    if let (Some(codes), ..=direct::ROWS) = (&s.codes, s.rows) {
         // SAFETY: the codes are those of the strip's panels.
         unsafe {
-            match s.rows {
-                1 => direct::<1, P>(s, codes, 0),
-                2 => direct::<2, P>(s, codes, 0),
-                3 => direct::<3, P>(s, codes, 0),
-                4 => direct::<4, P>(s, codes, 0),
-                5 => direct::<5, P>(s, codes, 0),
-                rows => {
-                    for panel in 0..P {
-                        match rows {
-                            6 => direct::<6, 1>(s, codes, panel),
-                            7 => direct::<7, 1>(s, codes, panel),
-                            8 => direct::<8, 1>(s, codes, panel),
-                            9 => direct::<9, 1>(s, codes, panel),
-                            _ => direct::<10, 1>(s, codes, panel),
-                        }
-                    }
-                }
-            }
+            direct::strip::<P>(s, codes);
         }
         return;
     }
@@ -195,79 +181,6 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
                 // SAFETY: the tiles have decoded the block.
                 unsafe { codes[panel].patch(block + 1, place(panel, block + 1), &mut patched[panel]) }
             }
-        }
-    }
-}
-
-/// Panels `first` and on of the strip of a few rows: each block's weights go from their codes through registers into the
-/// sums.
-///
-/// # Safety
-/// As [`strip`], with `R` rows and `P` panels from `first` on; `codes` are those of the strip's panels.
-#[inline(always)]
-unsafe fn direct<const R: usize, const P: usize>(s: &Strip, codes: &[Codes; PAIR], first: usize) {
-    let mut patched = [0; P];
-    for block in 0..s.blocks {
-        let a = s.a.wrapping_add(block * s.a_stride * STRIDE);
-        let from: [*const u8; P] =
-            std::array::from_fn(|panel| codes[first + panel].first.wrapping_add(block * COMPACT_BLOCK));
-        // Panels one after the other are one stream of codes; of two at a time each is a stream until its end.
-        let ask: [*const u8; P] = std::array::from_fn(|panel| match (P, block + 1 == s.blocks) {
-            (1, _) => from[panel].wrapping_add(2 * COMPACT_BLOCK),
-            (_, true) => s.ahead[panel],
-            (_, false) => from[panel].wrapping_add(COMPACT_BLOCK),
-        });
-        // SAFETY: the strip's pointers cover this block; the rest are hints.
-        unsafe {
-            let mut sums = [[_mm512_setzero_si512(); P]; R];
-            for turn in 0..TURNS {
-                for panel in 0..P {
-                    let weights = decode_turn(from[panel], turn);
-                    for i in 0..UNROLL {
-                        for row in 0..R {
-                            let pair = broadcast(a.add(row * STRIDE + 2 * (turn * UNROLL + i)));
-                            sums[row][panel] = _mm512_dpwssd_epi32(sums[row][panel], weights[i], pair);
-                        }
-                    }
-                    ask_turn(ask[panel], turn);
-                }
-            }
-            for panel in 0..P {
-                let patches = codes[first + panel].patches_of(block, &mut patched[panel]);
-                if !patches.is_empty() {
-                    // A copy: the sums themselves never have an address.
-                    let mut all = sums;
-                    for patch in patches {
-                        add_patch(&mut all, panel, a, patch);
-                    }
-                    sums = all;
-                }
-            }
-            let w_g = std::array::from_fn(|i| s.w_g[first + i % P].wrapping_add(block * PANEL));
-            let a_shift = s.a_shift.wrapping_add(block * s.a_stride);
-            add_scaled::<R, P>(&sums, w_g, a_shift, s.acc.wrapping_add(first * PANEL));
-        }
-    }
-}
-
-/// Adds the products of a weight kept apart to the sums of its block: its code is that of 0.
-///
-/// # Safety
-/// `a` is readable for `R` rows of the block.
-#[inline(never)]
-unsafe fn add_patch<const R: usize, const P: usize>(
-    sums: &mut [[__m512i; P]; R],
-    panel: usize,
-    a: *const i16,
-    patch: &Patch,
-) {
-    let (pair, lane) = (patch.at as usize % PANEL_BLOCK / LANES, patch.at as usize % LANES);
-    for row in 0..R {
-        // SAFETY: by the function's contract; a register has the size of its lanes.
-        unsafe {
-            let product = i32::from(patch.q) * i32::from(*a.add(row * STRIDE + 2 * pair + lane % 2));
-            let sum = (&raw mut sums[row][panel]).cast::<i32>().add(lane / 2);
-            *sum = (*sum).wrapping_add(product);
         }
     }
 }
@@ -347,7 +260,7 @@ unsafe fn add_scaled<const R: usize, const P: usize>(
 }
 
 /// # Safety
-/// As [`super::super::gemm::Kernels::dots`].
+/// As [`super::super::strip::Kernels::dots`].
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(in crate::cpu) unsafe fn dots(
@@ -500,92 +413,6 @@ unsafe fn add_pair<const R: usize, const P: usize>(
             for panel in 0..P {
                 sums[row][panel] = _mm512_dpwssd_epi32(sums[row][panel], weights[panel], both);
             }
-        }
-    }
-}
-
-/// Turns of a block.
-const TURNS: usize = PAIRS / UNROLL;
-
-/// Bit 7 of a normalized weight, by the low five bits of an index: three of e and two of a neighbour.
-const HIDDEN: [i16; LANES] = by_e([0, 128, 128, 128, 128, 128, 128, 128]);
-
-/// Places that its bits move up by.
-const UP: [i16; LANES] = by_e([0, 0, 1, 2, 3, 4, 5, 6]);
-
-const fn by_e(values: [i16; 8]) -> [i16; LANES] {
-    let mut table = [0; LANES];
-    let mut i = 0;
-    while i < LANES {
-        table[i] = values[i % 8];
-        i += 1;
-    }
-    table
-}
-
-/// Decodes the four pairs of one turn of a block into memory.
-///
-/// # Safety
-/// `from` is readable for a block of codes, `to` writable for a block.
-#[inline(always)]
-unsafe fn store_turn(from: *const u8, to: *mut i16, turn: usize) {
-    // SAFETY: by the function's contract; the stores have no alignment to keep.
-    unsafe {
-        for (i, q) in decode_turn(from, turn).into_iter().enumerate() {
-            _mm512_storeu_si512(to.add(LANES * (turn * UNROLL + i)).cast(), q);
-        }
-    }
-}
-
-/// The four pairs of one turn of a block: see [`super::super::compact`].
-///
-/// # Safety
-/// `from` is readable for a block of codes.
-#[inline(always)]
-unsafe fn decode_turn(from: *const u8, turn: usize) -> [__m512i; UNROLL] {
-    // SAFETY: by the function's contract; the loads have no alignment to keep.
-    unsafe {
-        let words = from.add(PANEL_BLOCK);
-        let word = |i: usize| _mm512_loadu_si512(words.add(i * 2 * LANES).cast());
-        let group = turn / UNROLL * 3;
-        // Each pair's e in the low three bits.
-        let e = if turn % UNROLL < 3 {
-            let e = word(group + turn % UNROLL);
-            [e, _mm512_srli_epi16::<3>(e), _mm512_srli_epi16::<6>(e), _mm512_srli_epi16::<9>(e)]
-        } else {
-            let (a, b, c) = (word(group), word(group + 1), word(group + 2));
-            // a | b & 2 | c & 4 of the top bits at their places; & before |.
-            let (two, four) = (_mm512_set1_epi32(0x0002_0002), _mm512_set1_epi32(0x0004_0004));
-            let top = _mm512_ternarylogic_epi32::<0xf8>(_mm512_srli_epi16::<15>(a), _mm512_srli_epi16::<14>(b), two);
-            let top = _mm512_ternarylogic_epi32::<0xf8>(top, _mm512_srli_epi16::<13>(c), four);
-            [_mm512_srli_epi16::<12>(a), _mm512_srli_epi16::<12>(b), _mm512_srli_epi16::<12>(c), top]
-        };
-        let table = |table: &[i16; LANES]| _mm512_loadu_si512(table.as_ptr().cast());
-        let (hidden, up) = (table(&HIDDEN), table(&UP));
-        let mut weights = [_mm512_setzero_si512(); UNROLL];
-        for i in 0..UNROLL {
-            let bytes = from.add(LANES * (turn * UNROLL + i));
-            let x = _mm512_cvtepi8_epi16(_mm256_loadu_si256(bytes.cast()));
-            let x = _mm512_xor_si512(x, _mm512_permutexvar_epi16(e[i], hidden));
-            weights[i] = _mm512_sllv_epi16(x, _mm512_permutexvar_epi16(e[i], up));
-        }
-        weights
-    }
-}
-
-/// Asks for the lines of a block of codes that [`decode_turn`] reads in this turn.
-///
-/// # Safety
-/// None beyond the instructions': hints, for any address.
-#[inline(always)]
-unsafe fn ask_turn(codes: *const u8, turn: usize) {
-    // SAFETY: hints.
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(128 * turn).cast());
-        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(128 * turn + 64).cast());
-        if turn % UNROLL < 3 {
-            let word = turn / UNROLL * 3 + turn % UNROLL;
-            _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(PANEL_BLOCK + word * 2 * LANES).cast());
         }
     }
 }

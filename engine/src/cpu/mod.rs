@@ -36,6 +36,7 @@ pub mod quantize;
 pub mod rope;
 mod rows;
 pub mod sampling;
+mod strip;
 #[cfg(test)]
 mod tests;
 pub mod weights;

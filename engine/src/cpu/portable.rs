@@ -2,14 +2,14 @@
 //! vectorises the inner loop with what the target's baseline has.
 
 use super::compact::{COMPACT_BLOCK, decode};
-use super::gemm::{PAIR, Strip};
 use super::pack::PANEL;
 use super::quantize::{BLOCK, STRIDE};
+use super::strip::{PAIR, Strip};
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 4;
 
-/// See [`super::gemm::Kernels::strip`].
+/// See [`super::strip::Kernels::strip`].
 ///
 /// # Safety
 /// As there.
@@ -45,7 +45,7 @@ pub(super) unsafe fn strip(s: &Strip) {
     }
 }
 
-/// See [`super::gemm::Kernels::dots`].
+/// See [`super::strip::Kernels::dots`].
 ///
 /// # Safety
 /// As there.
