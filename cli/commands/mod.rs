@@ -4,6 +4,7 @@ mod bench;
 mod completions;
 mod config;
 mod demo;
+mod export;
 mod generate;
 mod inspect;
 mod localnet;
@@ -164,6 +165,7 @@ fn run(cli: Cli, line: &[OsString], variables: &Variables, out: &mut dyn Write) 
         Command::Localnet(flags) => localnet::run(&flags, out),
         Command::Rollouts(flags) => rollouts::run(&flags, out),
         Command::Verify(flags) => verify::run(&flags, out),
+        Command::Export(flags) => export::run(&flags, out),
         Command::Inspect(flags) => inspect::run(&flags, out),
         Command::Soak(flags) => soak::run(&flags, out),
         Command::Generate(flags) => generate::run(&flags, out),
