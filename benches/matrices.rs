@@ -6,7 +6,7 @@ use grail_engine::config::Config;
 use grail_engine::cpu::gemm::{Mode, matmul};
 use grail_engine::cpu::isa::Isa;
 use grail_engine::cpu::memory::Buffer;
-use grail_engine::cpu::pack::PackedMatrix;
+use grail_engine::cpu::pack::{Format, PackedMatrix};
 use grail_engine::cpu::pool::Pool;
 use grail_engine::cpu::quantize::{BLOCK, QuantRows, Side, quantize_row};
 
@@ -49,15 +49,23 @@ pub fn run(bench: &mut Bench, isa: Isa, pool: &Pool, config: &Config) -> Result<
     Ok(())
 }
 
+/// Weights as a checkpoint has them: bf16.
+fn weights(row: usize, x: &mut [f32]) {
+    fill(row, 0.03, x);
+    x.iter_mut().for_each(|x| *x = f32::from_bits(x.to_bits() & 0xffff_0000));
+}
+
 fn products(bench: &mut Bench, isa: Isa, pool: &Pool, shape: &Shape) -> Result<()> {
     let pack = |_| match shape.mode {
         Mode::SiluMul => {
-            PackedMatrix::pack_gate_up(isa, pool, shape.rows, shape.cols, |part, row, x| fill(2 * row + part, 0.03, x))
+            PackedMatrix::pack_gate_up(isa, pool, Format::Compact, shape.rows, shape.cols, |part, row, x| {
+                weights(2 * row + part, x)
+            })
         }
-        _ => PackedMatrix::pack(isa, pool, shape.rows, shape.cols, |row, x| fill(row, 0.03, x)),
+        _ => PackedMatrix::pack(isa, pool, Format::Compact, shape.rows, shape.cols, weights),
     };
     let parts = if shape.mode == Mode::SiluMul { 2 } else { 1 };
-    let bytes = PackedMatrix::bytes_of(parts, shape.rows, shape.cols) as usize;
+    let bytes = PackedMatrix::bytes_of(Format::Compact, parts, shape.rows, shape.cols) as usize;
     let copies = COLD_BYTES.div_ceil(bytes);
     let copies: Vec<PackedMatrix> = (0..copies).map(pack).collect::<std::result::Result<_, _>>()?;
     for batch in BATCHES {
@@ -89,10 +97,10 @@ fn packing(bench: &mut Bench, isa: Isa, pool: &Pool, rows: usize, cols: usize) -
         let source = &source[row * cols..(row + 1) * cols];
         x.iter_mut().zip(source).for_each(|(x, bits)| *x = f32::from_bits(u32::from(*bits) << 16));
     };
-    let bytes = 2 * rows * cols + PackedMatrix::bytes_of(1, rows, cols) as usize;
-    PackedMatrix::pack(isa, pool, rows, cols, widen)?;
+    let bytes = 2 * rows * cols + PackedMatrix::bytes_of(Format::Compact, 1, rows, cols) as usize;
+    PackedMatrix::pack(isa, pool, Format::Compact, rows, cols, widen)?;
     bench.case("pack", &format!("{rows}x{cols}"), Work { bytes, macs: 0 }, || {
-        black_box(PackedMatrix::pack(isa, pool, rows, cols, widen).is_ok());
+        black_box(PackedMatrix::pack(isa, pool, Format::Compact, rows, cols, widen).is_ok());
     });
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod identity;
 pub mod load;
 pub mod logging;
 pub mod miner;
+pub mod monitor;
 pub mod network;
 pub mod offline;
 pub mod report;

@@ -459,7 +459,20 @@ struct final_norm_params {
     uint32_t reserved;
 };
 
+/* mma_peak.cu: a limit to hold kernels against, not a part of any pass. */
+#define MMA_PEAK_THREADS 256
+#define MMA_PEAK_CHAINS 8 /* products of a warp that do not wait for each other */
+
+struct mma_peak_params {
+    const uint32_t *a; /* [lane 32][4]: operand A of m16n8k32 */
+    const uint32_t *b; /* [lane 32][2]: operand B */
+    uint32_t *out;     /* [CTA][thread][4]: operand D, the sum over the chains, modulo 2^32 */
+    uint32_t loops;    /* products of a chain */
+    uint32_t reserved;
+};
+
 #ifdef __cplusplus
+static_assert(sizeof(struct mma_peak_params) == 32, "layout of mma_peak_params");
 static_assert(sizeof(struct cache_view) == 64, "layout of cache_view");
 static_assert(sizeof(struct embed_params) == 48, "layout of embed_params");
 static_assert(sizeof(struct rotate_store_params) == 160, "layout of rotate_store_params");

@@ -103,6 +103,7 @@ fn usage_errors_exit_with_2() {
         (&["generate", "--sat", "a", "--difficulty", "1000"], "difficulty: 1000"),
         (&["bench", "sat-tiny", "bf16", "pp"], "\"pp\" is no case"),
         (&["bench", "--make-model", "9b", "dir"], "\"9b\" is no shape"),
+        (&["bench", "kernels", "--device", "cpu"], "kernels of GPUs"),
     ] {
         let line = refusal(&mut grail(args), 2);
         assert!(line.contains(says), "{line}");
@@ -290,4 +291,48 @@ fn growth_and_the_work_of_miner_and_validator_are_measured() {
         ["miner_s_per_1000", "miner_without_proof_s_per_1000", "proof_overhead_percent", "validator_s_per_1000"];
     assert_eq!(tests, expected);
     assert!(lines.iter().all(|line| line["value"].is_f64()), "{lines:?}");
+}
+
+/// On the stand-in driver, whose devices are told by the variables.
+fn on_standin(args: &[&str], devices: &str) -> Option<Command> {
+    let folder = match grail_standin::library_dir() {
+        Err(grail_standin::Unavailable::NoCompiler) => {
+            eprintln!("skipped: {}", grail_standin::Unavailable::NoCompiler);
+            return None;
+        }
+        folder => folder.unwrap(),
+    };
+    let mut command = grail(args);
+    command.env("LD_LIBRARY_PATH", folder).env("STANDIN_DEVICES", devices);
+    Some(command)
+}
+
+#[test]
+fn kernels_are_measured_on_a_gpu_and_nowhere_else() {
+    let args = ["bench", "kernels", "--shape", "tiny", "--batches", "1,9", "--prompt", "40", "--context", "40"];
+    let quick = [&args[..], &["--quick", "--runs", "1", "--json"]].concat();
+    let Some(mut command) = on_standin(&quick, "1") else { return };
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (head, rows) = lines.split_first().unwrap();
+    assert!(head["copy_bytes_per_s"].as_f64().unwrap() > 0.0 && head["mma_operations_per_s"].as_f64().unwrap() > 0.0);
+    assert!(rows.len() > 30, "{}", rows.len());
+    for row in rows {
+        assert!(row["seconds"].as_f64().unwrap() > 0.0 && row["of_copy"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    let kernels: std::collections::BTreeSet<_> = rows.iter().map(|row| row["kernel"].as_str().unwrap()).collect();
+    assert!(["gemv", "head_8", "attend_prefill", "sample_row"].iter().all(|k| kernels.contains(k)), "{kernels:?}");
+
+    let table = on_standin(&quick[..quick.len() - 1], "1").unwrap().output().unwrap();
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("stand-in 0") && table.contains("Tops/s") && table.contains("gate_up"), "{table}");
+
+    let line = refusal(&mut on_standin(&args, "0").unwrap(), 1);
+    assert!(line.contains("the driver sees no NVIDIA GPU"), "{line}");
+    let line = refusal(&mut on_standin(&[&args[..], &["--device", "cuda:0,1"]].concat(), "2").unwrap(), 2);
+    assert!(line.contains("on one GPU"), "{line}");
+    let line = refusal(&mut on_standin(&["bench", "kernels", "--shape", "9b"], "1").unwrap(), 2);
+    assert!(line.contains("\"9b\" is no shape"), "{line}");
 }

@@ -19,12 +19,10 @@ enum By {
     Run(fn(&Path, &Path) -> Outcome<usize>),
     /// Input of the files that are run.
     InputOf(&'static str),
-    /// The issue that will run it.
-    Issue(&'static str),
     /// Never run, and why.
     Not(&'static str),
 }
-use By::{InputOf, Issue, Not, Run};
+use By::{InputOf, Not, Run};
 
 /// Path, with at most one `*` for a part of a name and a trailing `/` for everything below.
 const TABLE: &[(&str, By)] = &[
@@ -50,7 +48,7 @@ const TABLE: &[(&str, By)] = &[
     ("network/wallet/wallets/", InputOf("network/wallet/expected.json")),
     ("network/metadata_subset.json", Not("run by the tests of grail-localnet, whose metadata has to agree with it")),
     ("network/weights.json", Run(chain_file)),
-    ("network/tlock.json", Issue("D, the real network: commit-reveal")),
+    ("network/tlock.json", Run(chain_file)),
     ("prf.json", Run(protocol_file)),
     ("python_json.json", Run(protocol_file)),
     ("r_vec.json", Run(protocol_file)),
@@ -212,7 +210,6 @@ fn run(choose: impl Fn(&str) -> bool) {
                 Err(problem) => failures.push(format!("{path}: {problem}")),
             },
             Some(InputOf(what)) => println!("{path}: input of {what}"),
-            Some(Issue(issue)) => println!("{path}: left to {issue}"),
             Some(Not(reason)) => println!("{path}: not run: {reason}"),
         }
     }

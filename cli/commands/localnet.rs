@@ -26,6 +26,7 @@ pub fn run(flags: &Localnet, out: &mut dyn Write) -> Result<Outcome> {
             rollouts_per_problem: flags.rollouts_per_problem,
             max_groups: flags.max_groups,
         },
+        commit_reveal: flags.commit_reveal,
         model: model.identity,
         validators: flags.validator.iter().map(|address| address.0).collect(),
         miners: Vec::new(),

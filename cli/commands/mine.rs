@@ -9,6 +9,7 @@ use super::subnet::{Model, joined, printer, runtime, signer};
 use crate::flags::Mine;
 use crate::load;
 use crate::miner::{Miner, MinerOptions, folder};
+use crate::monitor::with_file;
 use crate::sat::Sat;
 use crate::subnet::Stop;
 use crate::subnet::local::MINER;
@@ -32,7 +33,7 @@ pub fn run(flags: &Mine) -> Result<Outcome> {
             batch_groups: flags.batch.into(),
         };
         let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
-        let events = printer(flags.json);
+        let events = with_file(printer(flags.json), flags.events.clone()).context("--events")?;
         let mut miner = Miner::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
         let result = miner.run(&stop).await;
         // Before the chain that it follows ends.

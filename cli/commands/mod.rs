@@ -3,7 +3,9 @@
 mod bench;
 mod completions;
 mod config;
+mod confirm;
 mod demo;
+pub mod doctor;
 mod export;
 mod generate;
 mod inspect;
@@ -37,6 +39,8 @@ use crate::settings::{self, Resolution, Source, Stop, Variables};
 pub enum Outcome {
     /// As it should. Exit code 0.
     Done,
+    /// Something that was looked at does not work; what was printed says what. Exit code 1.
+    Failed,
     /// Something is not what it was claimed to be. Exit code 3.
     Rejected,
 }
@@ -86,6 +90,7 @@ pub fn main(line: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = run(typed, &line, &variables, &mut out).and_then(|outcome| Ok(out.flush().map(|()| outcome)?));
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => FAILURE.into(),
         Ok(Outcome::Rejected) => REJECTED.into(),
         Err(error) => {
             let _ = out.flush();
@@ -163,6 +168,7 @@ fn run(cli: Cli, line: &[OsString], variables: &Variables, out: &mut dyn Write) 
         Command::Mine(flags) => mine::run(&flags),
         Command::Validate(flags) => validate::run(&flags),
         Command::Localnet(flags) => localnet::run(&flags, out),
+        Command::Doctor(flags) => doctor::run(&flags, out),
         Command::Rollouts(flags) => rollouts::run(&flags, out),
         Command::Verify(flags) => verify::run(&flags, out),
         Command::Export(flags) => export::run(&flags, out),
@@ -194,7 +200,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// An error with its causes; one that already says its cause does not say it twice.
-fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let text = cause.to_string();

@@ -6,8 +6,8 @@ use std::io::Write;
 use anyhow::{Result, bail};
 use grail_engine::checkpoint::Checkpoint;
 use grail_engine::cpu::cache::PageLayout;
-use grail_engine::cpu::pack::PANEL;
-use grail_engine::cpu::quantize::BLOCK;
+use grail_engine::cpu::isa::Isa;
+use grail_engine::cpu::weights::Weights;
 use grail_engine::hub::Location;
 use grail_engine::kv::PAGE;
 use grail_protocol::Hash;
@@ -46,7 +46,7 @@ fn info(model: &str, as_json: bool, rehash: bool, out: &mut dyn Write) -> Result
     let digest = identity::find(&opened, Cache::of_user().as_ref(), rehash)?.digest;
     let checkpoint = opened.checkpoint;
     let tokenizer = load::tokenizer(&checkpoint)?;
-    let facts = facts(model, &checkpoint, &digest);
+    let facts = facts(model, &checkpoint, &digest)?;
     let eos = tokenizer.eos_id().map(|id| json!({"id": id, "text": tokenizer.eos_token()}));
     if as_json {
         let mut facts = facts;
@@ -97,11 +97,11 @@ fn info(model: &str, as_json: bool, rehash: bool, out: &mut dyn Write) -> Result
     Ok(Outcome::Done)
 }
 
-fn facts(model: &str, checkpoint: &Checkpoint, digest: &Hash) -> Value {
+fn facts(model: &str, checkpoint: &Checkpoint, digest: &Hash) -> Result<Value> {
     let config = checkpoint.config();
     let elements = |shape: &[usize]| shape.iter().map(|&n| n as u64).product::<u64>();
     let page_bytes = PageLayout::new(config).page_bytes() as u64;
-    json!({
+    Ok(json!({
         "model": model,
         "layers": config.num_hidden_layers,
         "hidden_size": config.hidden_size,
@@ -115,23 +115,19 @@ fn facts(model: &str, checkpoint: &Checkpoint, digest: &Hash) -> Value {
         "parameters": checkpoint.tensors().map(|t| elements(t.shape())).sum::<u64>(),
         "dtypes": checkpoint.tensors().map(|t| t.dtype().name()).collect::<BTreeSet<_>>(),
         "file_bytes": checkpoint.tensors().map(|t| t.bytes().len() as u64).sum::<u64>(),
-        "weight_bytes": packed_bytes(checkpoint) + embedding_bytes(checkpoint),
+        "weight_bytes": packed_bytes(checkpoint)? + embedding_bytes(checkpoint),
         "cache_bytes_per_position": page_bytes.div_ceil(PAGE as u64),
         "eos_ids": checkpoint.eos_ids(),
         "weights_digest": hex::encode(digest),
-    })
+    }))
 }
 
-/// Bytes of the matrices as the engine holds them: what one decoding pass reads.
-pub fn packed_bytes(checkpoint: &Checkpoint) -> u64 {
-    let head_name =
-        if checkpoint.config().tie_word_embeddings { checkpoint.embedding().name() } else { "lm_head.weight" };
-    let is_product = |name: &str| name == head_name || name.contains("_proj.");
-    let bytes = |rows: usize, columns: usize| {
-        let (rows, blocks) = (rows.next_multiple_of(PANEL) as u64, columns.div_ceil(BLOCK) as u64);
-        rows * blocks * (2 * BLOCK as u64 + 1)
-    };
-    checkpoint.tensors().filter(|t| is_product(t.name())).map(|t| bytes(t.rows(), t.columns())).sum()
+/// Bytes of the matrices as an engine holds them on this machine's CPU: what one decoding pass reads.
+///
+/// # Errors
+/// An instruction set by name that this machine lacks.
+pub fn packed_bytes(checkpoint: &Checkpoint) -> Result<u64> {
+    Ok(Weights::bytes_for(checkpoint, Isa::from_environment()?)?)
 }
 
 fn embedding_bytes(checkpoint: &Checkpoint) -> u64 {
@@ -147,7 +143,7 @@ mod tests {
     fn the_estimate_of_memory_is_what_an_engine_reports() {
         let expected = {
             let checkpoint = Checkpoint::sat_tiny().unwrap();
-            packed_bytes(&checkpoint) + embedding_bytes(&checkpoint)
+            packed_bytes(&checkpoint).unwrap() + embedding_bytes(&checkpoint)
         };
         let options = EngineOptions { threads: Some(1), memory_bytes: Some(1 << 30), ..EngineOptions::default() };
         let engine = Engine::load(Checkpoint::sat_tiny().unwrap(), options).unwrap();

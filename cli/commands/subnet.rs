@@ -1,6 +1,6 @@
 //! What the commands that take part in a network share: a runtime, a key, and how events are told.
 
-use std::io::{Write, stdout};
+use std::io::{BufRead, IsTerminal, Write, stderr, stdin, stdout};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -11,6 +11,7 @@ use grail_protocol::ss58;
 use tokio::runtime::Runtime;
 
 use super::Usage;
+use super::confirm::{Place, is_local};
 use crate::flags::{ModelFlag, NetworkName, SignerFlags, SubnetFlags};
 use crate::load;
 use crate::subnet::local::development_key;
@@ -95,6 +96,17 @@ pub async fn joined(
         joined = join(flags, model, signer) => joined?,
         () = stop.wait() => return Ok(None),
     };
+    if !flags.yes && !is_local(flags) {
+        let parameters = joined.subnet.network.network().parameters();
+        let (genesis, netuid) = (parameters.genesis_hash, parameters.netuid);
+        let place = Place { network: &flags.network, genesis, netuid, hotkey: signer.account() };
+        // Nothing else is to do until there is an answer.
+        tokio::task::block_in_place(|| {
+            let mut input = stdin().lock();
+            let terminal = stdin().is_terminal().then_some(&mut input as &mut dyn BufRead);
+            place.confirm(&joined.data, terminal, &mut stderr())
+        })?;
+    }
     let (hotkey, id) = (ss58::encode(&signer.account()), hex::encode(joined.subnet.network.network().id()));
     tracing::info!(hotkey, network = id, "joined");
     Ok(Some(joined))

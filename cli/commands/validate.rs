@@ -8,6 +8,7 @@ use super::subnet::{Model, joined, printer, runtime, signer};
 use super::{Outcome, Usage};
 use crate::flags::{NetworkName, Policy, Validate};
 use crate::load;
+use crate::monitor::with_file;
 use crate::sat::Sat;
 use crate::subnet::Stop;
 use crate::subnet::local::VALIDATOR;
@@ -53,7 +54,7 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
             weighing,
         };
         let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
-        let events = printer(flags.json);
+        let events = with_file(printer(flags.json), flags.events.clone()).context("--events")?;
         let mut validator = Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events)?;
         let result = validator.run(&stop).await;
         // Before the chain that it follows ends.

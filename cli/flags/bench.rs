@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use grail_engine::DeviceChoice;
+
 use super::{Counts, EngineFlags};
 
 /// `grail bench`.
@@ -19,15 +21,16 @@ Cases:
   load_s   always printed: opening, quantizing and packing the checkpoint, seconds
 
 The table begins with what this machine can do, measured in the same run (bytes read and integer multiply-adds a second,
-on the same threads and instruction set), and says of each case how much of that it reaches. Flags of growth and rollouts
-stand behind their names: grail bench growth --help.
+on the same threads and instruction set), and says of each case how much of that it reaches. Flags of growth, rollouts and
+kernels stand behind their names: grail bench growth --help.
 
 Examples:
   grail bench --make-model 0.6b ./qwen3-0.6b
   grail bench ./qwen3-0.6b bf16 pp512,tg1,tg16,group16
   grail bench --json ./qwen3-0.6b bf16 pp512
   grail bench growth ./qwen3-0.6b --plot growth.svg
-  grail bench rollouts ./qwen3-0.6b"
+  grail bench rollouts ./qwen3-0.6b
+  grail bench kernels --device cuda"
 )]
 pub struct Bench {
     /// What else to measure.
@@ -62,6 +65,47 @@ pub enum BenchCommand {
     Growth(Growth),
     /// What a miner and a validator do: seconds per 1000 new tokens, with and without the proof
     Rollouts(BenchRollouts),
+    /// Each kernel of a GPU: time, and its share of what the device can copy and multiply
+    Kernels(BenchKernels),
+}
+
+/// `grail bench kernels`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every kernel at a model's shapes, on random numbers; no model is needed. The limits, a copy within the device and int8
+mma.sync with everything in registers, are measured in the same run, and their results checked. Products stand beside the
+bf16 products of cuBLASLt where libcublasLt is on the machine. Bytes and operations are those that the compiled kernels
+were counted to move and to issue.
+
+Examples:
+  grail bench kernels --device cuda
+  grail bench kernels --shape 0.6b --batches 1,64 --prompt 512 --json
+  grail bench kernels --quick --shape tiny")]
+pub struct BenchKernels {
+    /// cuda, cuda:N or auto: the first usable GPU
+    #[arg(long, value_name = "DEVICE", default_value_t = DeviceChoice::Auto, env = "GRAIL_DEVICE")]
+    pub device: DeviceChoice,
+    /// The shape of a model: 0.6b, 1.7b, 4b, 8b (those of Qwen3) or tiny
+    #[arg(long, value_name = "SHAPE", default_value = "4b")]
+    pub shape: String,
+    /// Rows of decoding steps
+    #[arg(long, value_name = "1,16", default_value = "1,16,64,256")]
+    pub batches: Counts,
+    /// Rows of a prefill
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    pub prompt: u32,
+    /// Positions that a decoding row attends to
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1 << 16))]
+    pub context: u32,
+    /// Runs of each; medians and ranges are shown
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub runs: u32,
+    /// As few and as small launches as there can be: that everything runs, with times that say nothing
+    #[arg(long)]
+    pub quick: bool,
+    /// One line of JSON a row instead of a table; the first has the device and its limits
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `grail bench growth`.

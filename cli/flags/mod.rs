@@ -16,11 +16,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use grail_engine::types::Sampling;
 use grail_engine::{DeviceChoice, EngineOptions};
 
-pub use bench::{Bench, BenchCommand, BenchRollouts, Growth};
+pub use bench::{Bench, BenchCommand, BenchKernels, BenchRollouts, Growth};
 pub use files::{Export, Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
-pub use subnet::{DataFlag, DurationText, Localnet, Mine, NetworkName, Policy, SubnetFlags, Validate};
+pub use subnet::{DataFlag, Doctor, DurationText, Localnet, Mine, NetworkName, Policy, Role, SubnetFlags, Validate};
 pub use values::{Bytes, Counts, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
     Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,
@@ -50,6 +50,8 @@ pub enum Command {
     Validate(Validate),
     /// Serve a whole network on this machine: chain, beacon and buckets
     Localnet(Localnet),
+    /// Check all that mining or validating needs, and say what to do about what is missing
+    Doctor(Doctor),
     /// Answer a window's problems offline, with proofs, into a signed window file
     Rollouts(Rollouts),
     /// Derive a window file again and say what it is worth
@@ -374,6 +376,8 @@ mod tests {
             "grail bench growth m --contexts 0",
             "grail bench --json growth m",
             "grail bench rollouts m --rollouts 0",
+            "grail bench kernels m",
+            "grail bench kernels --runs 0",
             "grail demo --problems 0",
             "grail demo --threads 0",
             "grail demo --cpu sse",
@@ -387,6 +391,7 @@ mod tests {
             "grail bench m f32 pp1",
             "grail bench growth m --contexts 256,1k --plot x.svg",
             "grail bench rollouts m --json --threads 2",
+            "grail bench kernels --device cuda --shape 0.6b --batches 1,16 --quick",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }

@@ -35,6 +35,9 @@ pub struct SubnetFlags {
     /// Time between blocks, such as 12s or 500ms, until it has been measured [default: 12s]
     #[arg(long, value_name = "TIME")]
     pub block_time: Option<DurationText>,
+    /// Signs on a real network without asking, also the first time
+    #[arg(long)]
+    pub yes: bool,
     #[command(flatten)]
     pub data: DataFlag,
 }
@@ -190,6 +193,9 @@ pub struct Localnet {
     /// Most groups of a window file [default of a new network: 512]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1 << 20))]
     pub max_groups: Option<u32>,
+    /// Weights are committed, and revealed an epoch of this many blocks later [default of a new network: set openly]
+    #[arg(long, value_name = "BLOCKS", value_parser = value_parser!(u16).range(2..))]
+    pub commit_reveal: Option<u16>,
     /// Address of a hotkey that gets stake and a permit in the first block
     #[arg(long, value_name = "SS58")]
     pub validator: Vec<Address>,
@@ -230,6 +236,9 @@ pub struct Mine {
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
+    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
+    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
+    pub events: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineFlags,
 }
@@ -277,8 +286,49 @@ pub struct Validate {
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
+    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
+    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
+    pub events: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineFlags,
+}
+
+/// `grail doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Looks at wallet, model, device, disk, the network's parameters, chain, clock, registration, beacon and bucket, each as
+`grail mine` or `grail validate` with the same flags and variables would use it, and says what to do about each failure.
+It starts no network, registers nobody and puts nothing on chain; a small object is written to the bucket and removed.
+Exits with 0 if everything is whole, else with 1. No secret is shown.
+
+Examples:
+  grail doctor
+  grail doctor --role validate --json
+  grail doctor --network finney --parameters net.json --wallet miner --hotkey first")]
+pub struct Doctor {
+    #[command(flatten)]
+    pub model: ModelFlag,
+    #[command(flatten)]
+    pub subnet: SubnetFlags,
+    #[command(flatten)]
+    pub signer: SignerFlags,
+    /// What the hotkey is for; a validator needs a permit
+    #[arg(long, value_name = "ROLE", default_value = "mine")]
+    pub role: Role,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
+/// What a hotkey is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Mining.
+    Mine,
+    /// Validating.
+    Validate,
 }
 
 /// How verdicts become weights.

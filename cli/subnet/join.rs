@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use grail_beacon::client::{Client, PUBLIC_RELAYS, Settings as BeaconSettings};
-use grail_chain::{Chain, Settings as ChainSettings, Wait};
+use grail_beacon::client::{Client, ClientError, PUBLIC_RELAYS, Settings as BeaconSettings};
+use grail_beacon::{ChainInfo, Scheme};
+use grail_chain::{Chain, ConnectError, Settings as ChainSettings, Wait};
 use grail_engine::tokenizer::Tokenizer;
 use grail_localnet::bucket::Access;
 use grail_protocol::Hash;
@@ -71,7 +72,7 @@ pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -
     let data = flags.data_folder()?;
     let joined = match &flags.network {
         NetworkName::Local if flags.chain_endpoint.is_empty() => local(flags, model, signer, data).await?,
-        name => remote(flags, name, data).await?,
+        _ => remote(flags, data).await?,
     };
     let parameters = joined.subnet.network.network().parameters();
     let (named, digest) = (hex::encode(parameters.weights_digest), hex::encode(model.digest));
@@ -98,15 +99,72 @@ pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -
 /// What cannot be reached.
 pub async fn clients(network: NetworkFile, at: &Description) -> Result<Subnet> {
     let block_time = Duration::from_millis(at.block_time_ms);
-    let mut settings = ChainSettings::new(network.network().parameters().netuid, block_time);
-    // Windows of seconds cannot wait for half a minute.
-    settings.request_timeout = LOCAL_CONNECT.max(block_time * 4);
-    settings.longest_backoff = Duration::from_secs(2).max(block_time * 2);
-    let chain = Chain::connect(std::slice::from_ref(&at.chain), settings).await?;
+    let chain = local_chain(&network, at).await?;
     let beacon = Client::new(network.beacon().clone(), &[&at.beacon], BeaconSettings::default())?;
     let heads = Heads::follow(&chain);
     let buckets = Endpoint::At(at.bucket.clone());
     Ok(Subnet { network, chain, beacon, buckets, heads, patience: Patience::of_block_time(block_time) })
+}
+
+/// The beacon that a chain ties committed weights to. Of those that can be encrypted to, a real chain knows quicknet
+/// alone, and a local one its own, which is the network's too.
+fn timelock(network: &NetworkFile) -> ChainInfo {
+    match network.beacon().parts().scheme {
+        Scheme::UnchainedG1 => network.beacon().clone(),
+        Scheme::Chained => ChainInfo::quicknet(),
+    }
+}
+
+/// A client of a local network's chain.
+///
+/// # Errors
+/// A chain that cannot be reached.
+pub async fn local_chain(network: &NetworkFile, at: &Description) -> Result<Chain, ConnectError> {
+    let block_time = Duration::from_millis(at.block_time_ms);
+    let mut settings = ChainSettings::new(network.network().parameters().netuid, block_time);
+    settings.timelock = timelock(network);
+    // Windows of seconds cannot wait for half a minute.
+    settings.request_timeout = LOCAL_CONNECT.max(block_time * 4);
+    settings.longest_backoff = Duration::from_secs(2).max(block_time * 2);
+    Chain::connect(std::slice::from_ref(&at.chain), settings).await
+}
+
+/// A client of the chain that was named by its addresses, or by its network's name.
+///
+/// # Errors
+/// A chain that cannot be reached, or is not that of the parameters.
+pub async fn remote_chain(flags: &SubnetFlags, network: &NetworkFile) -> Result<Chain, ConnectError> {
+    let endpoints = match flags.chain_endpoint.is_empty() {
+        true => flags.network.endpoints(),
+        false => flags.chain_endpoint.clone(),
+    };
+    let parameters = network.network().parameters();
+    let mut settings = ChainSettings::new(parameters.netuid, flags.block_time.map_or(BLOCK_TIME, |time| time.0));
+    settings.expected_genesis = Some(parameters.genesis_hash);
+    settings.timelock = timelock(network);
+    Chain::connect(&endpoints, settings).await
+}
+
+/// A client of the relays that were named, else of drand's public ones.
+///
+/// # Errors
+/// A relay's address that is none.
+pub fn remote_beacon(flags: &SubnetFlags, network: &NetworkFile) -> Result<Client, ClientError> {
+    let public: Vec<String> = PUBLIC_RELAYS.iter().map(|&relay| relay.to_owned()).collect();
+    let relays = if flags.beacon_relay.is_empty() { &public } else { &flags.beacon_relay };
+    Client::new(network.beacon().clone(), relays, BeaconSettings::default())
+}
+
+/// The network file that was named.
+///
+/// # Errors
+/// None was named, or it cannot be read as one.
+pub fn remote_network(flags: &SubnetFlags) -> Result<NetworkFile> {
+    let Some(path) = &flags.parameters else {
+        let name = &flags.network;
+        bail!(Usage(format!("--network {name}: needs --parameters FILE, what the parties of the network agree on")));
+    };
+    NetworkFile::read(path).with_context(|| format!("--parameters {}", path.display()))
 }
 
 /// How a local network's buckets are tried: near, so an answer that takes long does not come.
@@ -174,6 +232,7 @@ async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Descript
         ports: Ports::default(),
         block_time: None,
         sizes: Sizes::default(),
+        commit_reveal: None,
         model: model.clone(),
         validators: Vec::new(),
         miners: Vec::new(),
@@ -202,23 +261,11 @@ pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| cause.to_string().contains("already open"))
 }
 
-async fn remote(flags: &SubnetFlags, name: &NetworkName, data: PathBuf) -> Result<Joined> {
-    let Some(path) = &flags.parameters else {
-        bail!(Usage(format!("--network {name}: needs --parameters FILE, what the parties of the network agree on")));
-    };
-    let network = NetworkFile::read(path).with_context(|| format!("--parameters {}", path.display()))?;
-    let endpoints = match flags.chain_endpoint.is_empty() {
-        true => name.endpoints(),
-        false => flags.chain_endpoint.clone(),
-    };
+async fn remote(flags: &SubnetFlags, data: PathBuf) -> Result<Joined> {
+    let network = remote_network(flags)?;
     let block_time = flags.block_time.map_or(BLOCK_TIME, |time| time.0);
-    let parameters = network.network().parameters();
-    let mut settings = ChainSettings::new(parameters.netuid, block_time);
-    settings.expected_genesis = Some(parameters.genesis_hash);
-    let chain = Chain::connect(&endpoints, settings).await?;
-    let public: Vec<String> = PUBLIC_RELAYS.iter().map(|&relay| relay.to_owned()).collect();
-    let relays = if flags.beacon_relay.is_empty() { &public } else { &flags.beacon_relay };
-    let beacon = Client::new(network.beacon().clone(), relays, BeaconSettings::default())?;
+    let chain = remote_chain(flags, &network).await?;
+    let beacon = remote_beacon(flags, &network)?;
     let bucket = OwnBucket::from_env(StoreSettings::default())?;
     let buckets = flags.buckets_endpoint.clone().map_or(Endpoint::R2, Endpoint::At);
     let heads = Heads::follow(&chain);

@@ -21,7 +21,9 @@ use crate::network::NetworkFile;
 pub use bucket::OwnBucket;
 pub use event::{Event, Events, Judged, WindowWork};
 pub use heads::{Heads, Seen};
-pub use join::{Joined, ModelIdentity, clients, join, settle};
+pub use join::{
+    Joined, ModelIdentity, clients, join, local_chain, local_store, remote_beacon, remote_chain, remote_network, settle,
+};
 pub use patience::{Ended, Patience, Retry};
 pub use stop::{Stop, Stopper};
 pub use window::{HeadError, file_key, head_of, records_key, rollouts_key, window_of};

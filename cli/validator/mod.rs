@@ -12,6 +12,8 @@ mod run;
 mod watch;
 mod weights;
 
-pub use book::{BeaconEntry, Book, BookError, Committed, History, Miner, SCHEMA_VERSION, Submission, WindowEntry};
+pub use book::{
+    BeaconEntry, Book, BookError, Committed, History, Miner, SCHEMA_VERSION, Submission, Waiting, WindowEntry,
+};
 pub use run::{Validator, ValidatorOptions, folder};
 pub use weights::Weighing;

@@ -26,7 +26,7 @@ use super::judge::{Finding, Judge};
 use super::load::Load;
 use super::publish::{Publication, Shelf};
 use super::watch::Watch;
-use super::{BeaconEntry, Book, Miner, Submission, Weighing, WindowEntry};
+use super::{BeaconEntry, Book, Miner, Submission, Waiting, Weighing, WindowEntry};
 use crate::beacon::client::Beacon;
 use crate::subnet::{Ended, Event, Events, Judged, OwnBucket, Stop, Stopper, Subnet, head_of};
 
@@ -109,9 +109,7 @@ impl<'a, E: Environment> Validator<'a, E> {
         let runtime = Handle::current();
         let mut watching = spawn_blocking(move || runtime.block_on(watch.run(sender, watched)));
         let mut after = self.book.last_judged()?;
-        if let Some(submission) = self.book.last_submission()? {
-            self.publish(submission.window_start).await;
-        }
+        self.publish_revealed().await?;
         let mut judged = 0;
         while self.options.windows.is_none_or(|most| judged < most) && !stop.is_set() {
             if let Some(window) = self.ready(&mut after)? {
@@ -126,7 +124,7 @@ impl<'a, E: Environment> Validator<'a, E> {
                 continue;
             }
             tokio::select! {
-                _ = kept.changed() => {}
+                _ = kept.changed() => self.publish_revealed().await?,
                 ended = &mut watching => {
                     ended.context("the task that watches the chain")??;
                     break;
@@ -288,7 +286,42 @@ impl<'a, E: Environment> Validator<'a, E> {
         Ok(())
     }
 
-    /// Whether weights are on chain now that count this window.
+    /// Publishes what the newest weights use that all can see on chain: where they are committed first, they wait there
+    /// for their reveal.
+    async fn publish_revealed(&self) -> Result<()> {
+        for submission in self.book.late_submissions()? {
+            let window = submission.window_start;
+            if let Some(waiting) = &submission.waiting {
+                match self.is_revealed(waiting).await {
+                    Ok(true) => {}
+                    Ok(false) => continue,
+                    Err(error) => {
+                        tracing::debug!("whether weights are revealed: {error:#}");
+                        return Ok(());
+                    }
+                }
+                let weights = submission.uids.iter().copied().zip(submission.weights.iter().copied()).collect();
+                self.book.submitted(&Submission { waiting: None, ..submission })?;
+                self.events.tell(Event::WeightsSet { window, weights });
+            }
+            self.publish(window).await;
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    async fn is_revealed(&self, waiting: &Waiting) -> Result<bool> {
+        let chain = &self.subnet.chain;
+        let head = chain.head().await?;
+        if head.timestamp_ms < waiting.round_ms {
+            return Ok(false);
+        }
+        let uid = chain.registration(&head, &self.signer.account()).await?;
+        let uid = uid.context("the hotkey is not registered any more")?;
+        Ok(chain.weights(&head, uid).await? == waiting.shown)
+    }
+
+    /// Whether weights are on chain now that count this window, for all to see.
     async fn set_weights(&self, window: u64) -> Result<bool> {
         let chain = &self.subnet.chain;
         let best = chain.best().await?;
@@ -307,11 +340,21 @@ impl<'a, E: Environment> Validator<'a, E> {
             return Ok(false);
         }
         let uids: Vec<u16> = neurons.iter().map(|n| n.uid).collect();
-        chain.submit_weights(&self.signer, &uids, &weights, WEIGHTS_VERSION, Wait::Finality).await?;
+        let submitted = chain.submit_weights(&self.signer, &uids, &weights, WEIGHTS_VERSION, Wait::Finality).await?;
+        let waiting = submitted.reveal.map(|reveal| {
+            let (block, round) = (reveal.block, reveal.round);
+            tracing::info!(window, block, round, "weights are committed, and revealed from that block on");
+            let schedule = chain.settings().timelock.schedule();
+            let round_ms = schedule.time_of_round(round).unwrap_or(u64::MAX);
+            Waiting { round_ms, shown: submitted.sent.uids.into_iter().zip(submitted.sent.values).collect() }
+        });
+        let is_shown = waiting.is_none();
         let told = uids.iter().copied().zip(weights.iter().copied()).collect();
-        self.book.submitted(&Submission { block: best.number, window_start: window, uids, weights })?;
-        self.events.tell(Event::WeightsSet { window, weights: told });
-        Ok(true)
+        self.book.submitted(&Submission { block: best.number, window_start: window, uids, weights, waiting })?;
+        if is_shown {
+            self.events.tell(Event::WeightsSet { window, weights: told });
+        }
+        Ok(is_shown)
     }
 
     async fn publish(&self, window: u64) {

@@ -132,6 +132,23 @@ pub trait Backend: Send {
         reading: Reading<'_>,
     ) -> Result<Vec<std::result::Result<Answer, FaultKind>>>;
 
+    /// [`Backend::forward`] and [`Backend::read`] off its rows, asked before it is known which of them have faults: what is
+    /// read off those says nothing. A device is waited for once.
+    ///
+    /// # Errors
+    /// Theirs.
+    fn forward_and_read(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        rows: &[Row<'_>],
+        questions: &[Question<'_>],
+        reading: Reading<'_>,
+    ) -> Result<(Pass, Vec<std::result::Result<Answer, FaultKind>>)> {
+        let pass = self.forward(segments, projection, None)?;
+        Ok((pass, self.read(rows, questions, reading)?))
+    }
+
     /// Shows the logits of rows of the last pass.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::cpu::cache::PageLayout;
 use crate::cpu::forward::CpuModel;
-use crate::cpu::isa::{self, Isa};
+use crate::cpu::isa::Isa;
 use crate::cpu::pool::Pool;
 use crate::cpu::weights::Weights;
 use crate::device::{Chosen, DeviceChoice};
@@ -76,8 +76,7 @@ impl Engine {
             let problem = format!("is more than {MAX_THREADS}, expected at most that");
             return Err(Error::Request { field: "threads".into(), problem });
         }
-        let from_environment = || std::env::var(isa::ENV).ok().filter(|v| !v.is_empty());
-        let isa = Isa::choose(options.cpu.clone().or_else(from_environment).as_deref())?;
+        let isa = options.cpu.as_deref().map_or_else(Isa::from_environment, |word| Isa::choose(Some(word)))?;
         match options.device.resolve()? {
             Chosen::Cpu { why } => Self::load_cpu(checkpoint, options, (isa, threads), why),
             #[cfg(feature = "cuda")]
@@ -94,7 +93,8 @@ impl Engine {
         why: Option<String>,
     ) -> Result<Self> {
         let config = checkpoint.config();
-        let weight_bytes = Weights::bytes_for(config).saturating_add(checkpoint.embedding().bytes().len() as u64);
+        let weight_bytes =
+            Weights::bytes_for(&checkpoint, cpu.0)?.saturating_add(checkpoint.embedding().bytes().len() as u64);
         let memory = Memory {
             budget_bytes: options.memory_bytes.unwrap_or_else(free_memory),
             fixed_bytes: weight_bytes.saturating_add(workspace_bytes(config, &options)),

@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::kv::CacheTable;
 use crate::lane::Lane;
 use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout, Stop};
-use crate::{Error, Fault, Result};
+use crate::{Error, Fault, FaultKind, Result};
 
 /// Results by group and rollout, as they were asked for.
 pub type Generated = Vec<Vec<std::result::Result<Rollout, Failure>>>;
@@ -136,9 +136,15 @@ impl Run<'_> {
     fn run(&mut self) -> Result<()> {
         while !(self.waiting.is_empty() && self.prompts.is_empty()) {
             self.start_prompts();
-            self.step()?;
-            self.admit()?;
-            self.choose()?;
+            if self.is_steady() {
+                self.step_and_choose()?;
+            } else {
+                self.step()?;
+                self.admit()?;
+                self.choose()?;
+            }
+            // Neighbours of one group read their shared pages together.
+            self.slots.sort_by_key(|s| s.group);
             self.drop_finished_prompts();
             self.progress.live = self.slots.len();
             if (self.observer)(Event::Step(self.progress)).is_break() || self.broken {
@@ -176,6 +182,37 @@ impl Run<'_> {
 
     fn seeds(&self, group: usize) -> usize {
         self.request.groups[group].seeds.len()
+    }
+
+    /// Whether a step is a row and a question for each slot, and nothing else: no prompt has rows or rollouts left, and no
+    /// slot has its last token.
+    fn is_steady(&self) -> bool {
+        let started = |p: &Prompt| p.next == self.seeds(p.group);
+        !self.slots.is_empty() && self.slots.iter().all(|s| s.stop.is_none()) && self.prompts.iter().all(started)
+    }
+
+    /// A step and the choice of every slot's next token, in one go: devices are waited for once.
+    fn step_and_choose(&mut self) -> Result<()> {
+        let book = &mut self.engine.book;
+        let starts: Vec<usize> = self.slots.iter_mut().map(|s| s.table.grow(book, 1)).collect();
+        let segment = |(slot, &start): (_, &usize)| {
+            let slot: &Slot = slot;
+            Segment::new(&slot.tokens[start..], start, slot.table.pages())
+        };
+        let segments: Vec<Segment<'_>> = self.slots.iter().zip(&starts).map(segment).collect();
+        let rows: Vec<Row<'_>> = (0..self.slots.len()).map(Row::Pass).collect();
+        let questions: Vec<Question<'_>> =
+            self.slots.iter().enumerate().map(|(row, slot)| slot.question(row, self.request)).collect();
+        let reading = Reading { sampling: &self.request.sampling, logprobs: self.request.logprobs };
+        let projection = self.request.projection;
+        let model = &mut self.engine.model;
+        let (pass, answers) = model.forward_and_read(&segments, projection, &rows, &questions, reading)?;
+        // Slots with a fault end before anybody hears of a token.
+        let answers = answers.into_iter().zip(&pass.faults).filter(|(_, fault)| fault.is_none());
+        let answers: Vec<_> = answers.map(|(answer, _)| answer).collect();
+        self.record(&pass, &[])?;
+        self.take(answers);
+        Ok(())
     }
 
     /// One forward pass: a row for each slot, and prefill with what is left of the step.
@@ -355,16 +392,16 @@ impl Run<'_> {
                 }
                 None => {}
             }
-            questions.push(Question {
-                row: rows.len() - 1,
-                context: &slot.context,
-                seed: &self.request.groups[slot.group].seeds[slot.rollout],
-                position: slot.tokens.len(),
-                claimed: None,
-            });
+            questions.push(slot.question(rows.len() - 1, self.request));
         }
         let reading = Reading { sampling: &self.request.sampling, logprobs: self.request.logprobs };
         let answers = self.engine.model.read(&rows, &questions, reading)?;
+        self.take(answers);
+        Ok(())
+    }
+
+    /// Each slot's next token, or the fault in its logits.
+    fn take(&mut self, answers: Vec<std::result::Result<Answer, FaultKind>>) {
         let layer = self.engine.config().num_hidden_layers;
         let mut failed = Vec::new();
         for (i, (slot, answer)) in self.slots.iter_mut().zip(answers).enumerate() {
@@ -383,9 +420,6 @@ impl Run<'_> {
             let slot = self.slots.remove(i);
             self.finish(slot, Some(fault));
         }
-        // Neighbours of one group read their shared pages together.
-        self.slots.sort_by_key(|s| s.group);
-        Ok(())
     }
 
     fn drop_finished_prompts(&mut self) {
@@ -412,6 +446,17 @@ impl Run<'_> {
 }
 
 impl Slot {
+    /// What is asked of its row.
+    fn question<'a>(&'a self, row: usize, request: &'a GenerateRequest<'_>) -> Question<'a> {
+        Question {
+            row,
+            context: &self.context,
+            seed: &request.groups[self.group].seeds[self.rollout],
+            position: self.tokens.len(),
+            claimed: None,
+        }
+    }
+
     fn push(&mut self, answer: Answer, request: &GenerateRequest<'_>) {
         let token = answer.honest;
         self.tokens.push(token);

@@ -53,6 +53,9 @@ struct Run<'a> {
     progress: Progress,
 }
 
+/// The first fault of each claim, and the prompts that have one.
+type Faults = (Vec<Option<Fault>>, Vec<(usize, Fault)>);
+
 /// Rows of a step: `count` of a prompt or a claim.
 enum Rows {
     Prompt(usize, usize),
@@ -244,12 +247,39 @@ impl Run<'_> {
         if segments.is_empty() {
             return Ok(());
         }
-        let pass = self.engine.model.forward(&segments, self.request.projection, None)?;
+        let reading = Reading { sampling: &self.request.sampling, logprobs: true };
+        let (model, projection) = (&mut self.engine.model, self.request.projection);
+        // What completions are asked follows from their tokens alone, unless a prompt's end is in this very pass.
+        let alone = parts.iter().all(|part| matches!(part, Rows::Claim(..)));
+        let (askers, answers, pass) = if alone {
+            let (rows, askers) = asked(self.request, &self.prompts, &self.claims, &parts, &starts);
+            let questions = questions(self.request, &self.claims, &askers);
+            let (pass, answers) = model.forward_and_read(&segments, projection, &rows, &questions, reading)?;
+            (askers, Some(answers), pass)
+        } else {
+            (Vec::new(), None, model.forward(&segments, projection, None)?)
+        };
         self.progress.rows += pass.faults.len();
-        self.judge(&parts, &starts, &pass)
+        let (mut faults, failed) = self.judge(&parts, &pass)?;
+        let (askers, answers) = match answers {
+            Some(answers) => (askers, answers),
+            None => {
+                let (rows, askers) = asked(self.request, &self.prompts, &self.claims, &parts, &starts);
+                let questions = questions(self.request, &self.claims, &askers);
+                let answers = self.engine.model.read(&rows, &questions, reading)?;
+                (askers, answers)
+            }
+        };
+        self.note(&askers, answers, &mut faults);
+        for (i, fault) in failed {
+            self.fail_prompt(i, fault);
+        }
+        self.end_claims(&faults);
+        Ok(())
     }
 
-    fn judge(&mut self, parts: &[Rows], starts: &[usize], pass: &Pass) -> Result<()> {
+    /// Takes sketches off a pass, and the hidden states that completions follow.
+    fn judge(&mut self, parts: &[Rows], pass: &Pass) -> Result<Faults> {
         let mut faults: Vec<Option<Fault>> = vec![None; self.claims.len()];
         let (mut failed, mut row) = (Vec::new(), 0);
         for part in parts {
@@ -273,39 +303,7 @@ impl Run<'_> {
                 }
             }
         }
-        // Hidden states a completion token follows, and whose they are: (claim, index of the token).
-        let (mut rows, mut askers): (Vec<Row<'_>>, Vec<(usize, usize)>) = (Vec::new(), Vec::new());
-        let mut row = 0;
-        for (part, &start) in parts.iter().zip(starts) {
-            let (Rows::Prompt(i, count) | Rows::Claim(i, count)) = *part;
-            let range = row..row + count;
-            row += count;
-            if let Rows::Prompt(..) = part {
-                continue;
-            }
-            let claim = &self.claims[i];
-            let group = &self.request.groups[claim.group];
-            let (prompt, tokens) = (group.prompt.len(), group.completions[claim.index].tokens.len());
-            if start == prompt {
-                let of = self.prompts.iter().find(|p| p.group == claim.group);
-                rows.push(Row::Held(&of.expect("a live completion's prompt is kept").last));
-                askers.push((i, 0));
-            }
-            for (at, row) in (start - prompt..).zip(range).filter(|&(at, _)| at + 1 < tokens) {
-                rows.push(Row::Pass(row));
-                askers.push((i, at + 1));
-            }
-        }
-        let one = |(row, &(claim, at)): (usize, &(usize, usize))| question(self.request, &self.claims[claim], row, at);
-        let questions: Vec<Question<'_>> = askers.iter().enumerate().map(one).collect();
-        let reading = Reading { sampling: &self.request.sampling, logprobs: true };
-        let answers = self.engine.model.read(&rows, &questions, reading)?;
-        self.note(&askers, answers, &mut faults);
-        for (i, fault) in failed {
-            self.fail_prompt(i, fault);
-        }
-        self.end_claims(&faults);
-        Ok(())
+        Ok((faults, failed))
     }
 
     fn note(
@@ -383,6 +381,45 @@ impl Run<'_> {
             book.unreserve(prompt.pages + prompt.guaranteed);
         }
     }
+}
+
+/// Hidden states that a completion token follows, and whose they are: (claim, index of the token).
+fn asked<'a>(
+    request: &ScoreRequest<'_>,
+    prompts: &'a [Prompt],
+    claims: &[Claim],
+    parts: &[Rows],
+    starts: &[usize],
+) -> (Vec<Row<'a>>, Vec<(usize, usize)>) {
+    let (mut rows, mut askers) = (Vec::new(), Vec::new());
+    let mut row = 0;
+    for (part, &start) in parts.iter().zip(starts) {
+        let (Rows::Prompt(i, count) | Rows::Claim(i, count)) = *part;
+        let range = row..row + count;
+        row += count;
+        if let Rows::Prompt(..) = part {
+            continue;
+        }
+        let claim = &claims[i];
+        let group = &request.groups[claim.group];
+        let (prompt, tokens) = (group.prompt.len(), group.completions[claim.index].tokens.len());
+        if start == prompt {
+            let of = prompts.iter().find(|p| p.group == claim.group);
+            rows.push(Row::Held(&of.expect("a live completion's prompt is kept").last));
+            askers.push((i, 0));
+        }
+        for (at, row) in (start - prompt..).zip(range).filter(|&(at, _)| at + 1 < tokens) {
+            rows.push(Row::Pass(row));
+            askers.push((i, at + 1));
+        }
+    }
+    (rows, askers)
+}
+
+/// A question to each of those hidden states.
+fn questions<'a>(request: &'a ScoreRequest<'_>, claims: &'a [Claim], askers: &[(usize, usize)]) -> Vec<Question<'a>> {
+    let one = |(row, &(claim, at)): (usize, &(usize, usize))| question(request, &claims[claim], row, at);
+    askers.iter().enumerate().map(one).collect()
 }
 
 /// The question for the completion token `at` of a claim.

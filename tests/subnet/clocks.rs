@@ -62,6 +62,7 @@ fn options(folder: &std::path::Path) -> LocalOptions {
             rollouts_per_problem: Some(2),
             max_groups: Some(2),
         },
+        commit_reveal: None,
         model: ModelIdentity { name: "sat-tiny".to_owned(), digest, eos_ids: vec![661] },
         validators: Vec::new(),
         miners: Vec::new(),

@@ -41,6 +41,29 @@ fn inflate(stored: &[u8]) -> String {
 }
 
 #[test]
+fn committed_weights_end_on_chain_and_nothing_is_published_before() {
+    let net = Net::start(&[&SIZES[..], &["--commit-reveal", "12"]].concat());
+    let mut validator = net.party("validate", &["--weights-interval", "1000000"]);
+    let _miner = net.party("mine", &[]);
+    let valid = |event: &Value| event["event"] == "judged" && event["outcome"] == "valid";
+    let first = validator.event("a valid window", PATIENCE, valid)["window"].as_u64().expect("a block");
+    validator.event("revealed weights", PATIENCE, |e| of_window(e, "weights_set", first));
+    let subnet = net.subnet();
+    let uid = net.uid(&subnet, &account(MINER));
+    assert_eq!(net.weights(&subnet, &account(VALIDATOR)), [(uid, u16::MAX)], "{}", validator.story());
+    // So there is no other way by which they came there.
+    let rules = runtime().block_on(async {
+        let head = subnet.chain.head().await.expect("the chain");
+        subnet.chain.hyperparameters(&head).await.expect("the rules")
+    });
+    assert!(rules.commit_reveal_enabled && rules.tempo == 11, "{rules:?}");
+    validator.event("the records", PATIENCE, |e| of_window(e, "records_published", first));
+    let names: Vec<Value> = validator.events().iter().map(|e| e["event"].clone()).collect();
+    let place = |name: &str| names.iter().position(|n| n == name).expect("an event that was seen");
+    assert!(place("judged") < place("weights_set") && place("weights_set") < place("records_published"));
+}
+
+#[test]
 fn honest_windows_are_valid_weighed_and_published_only_after_the_weights() {
     let net = Net::start(&SIZES);
     // Weights are due once, and then never again.

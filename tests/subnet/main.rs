@@ -6,6 +6,7 @@
 
 mod cheats;
 mod clocks;
+mod doctor;
 mod gpu;
 mod honest;
 mod net;

@@ -8,6 +8,7 @@ mod chain;
 pub mod client;
 mod clock;
 mod local;
+pub mod timelock;
 mod verify;
 
 pub use chain::{ChainError, ChainInfo, ChainParts, Scheme};

@@ -27,7 +27,8 @@ pub(crate) struct Inner {
 /// What decides whether a failed attempt is repeated.
 pub(crate) trait Trouble {
     fn is_transient(&self) -> bool;
-    fn is_state_unavailable(&self) -> bool;
+    /// Whether another endpoint may know better at once: this one lacks the state, or serves another history.
+    fn is_elsewhere(&self) -> bool;
 }
 
 impl Trouble for NodeError {
@@ -35,7 +36,7 @@ impl Trouble for NodeError {
         Self::is_transient(self)
     }
 
-    fn is_state_unavailable(&self) -> bool {
+    fn is_elsewhere(&self) -> bool {
         matches!(self, Self::StateUnavailable { .. })
     }
 }
@@ -46,8 +47,8 @@ impl Trouble for BlockError {
         Self::is_transient(self) && !matches!(self, Self::NotFinalised { .. })
     }
 
-    fn is_state_unavailable(&self) -> bool {
-        Self::is_state_unavailable(self)
+    fn is_elsewhere(&self) -> bool {
+        self.is_state_unavailable() || matches!(self, Self::Conflict { .. })
     }
 }
 
@@ -116,7 +117,7 @@ impl Chain {
     }
 
     /// Repeats a read until it gives an answer: with backoff after trouble on the way, at once at each other
-    /// endpoint when a state is not kept.
+    /// endpoint when a state is not kept or a history is not the chain's.
     pub(crate) async fn attempt<T, E, F, Fut>(&self, operation: F) -> Result<T, E>
     where
         E: Trouble + From<NodeError>,
@@ -136,13 +137,13 @@ impl Chain {
                         Ok(Err(error)) => error,
                         Err(_) => NodeError::Timeout { url: link.url.clone(), limit }.into(),
                     };
-                    if error.is_transient() || error.is_state_unavailable() && elsewhere < links.count() {
+                    if error.is_transient() || error.is_elsewhere() && elsewhere < links.count() {
                         links.discard(&link).await;
                     }
                     error
                 }
             };
-            if error.is_state_unavailable() && elsewhere < links.count() {
+            if error.is_elsewhere() && elsewhere < links.count() {
                 elsewhere += 1;
                 continue;
             }

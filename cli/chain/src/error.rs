@@ -340,14 +340,31 @@ pub enum WeightsError {
         /// The subnet.
         netuid: u16,
     },
-    /// The subnet takes commitments to weights instead of weights.
+    /// The subnet takes commitments to weights, and its runtime no time-locked ones.
     #[error(
-        "subnet {netuid} has commit-reveal switched on: weights must be committed time-locked, which is not supported yet"
+        "subnet {netuid} has commit-reveal switched on, and its runtime knows no time-locked commitments: nothing can be set"
     )]
-    CommitRevealNotSupported {
+    NoTimelockedCommits {
         /// The subnet.
         netuid: u16,
     },
+    /// The block of the reveal cannot be told.
+    #[error("a commitment would be revealed after {epochs} epochs, and no block can be told for that")]
+    RevealPeriod {
+        /// The subnet's reveal period.
+        epochs: u64,
+    },
+    /// The commitment is longer than the chain takes.
+    #[error("the commitment to the weights has {found} bytes, the chain takes {most}: weigh fewer uids")]
+    CommitTooLong {
+        /// Its bytes.
+        found: usize,
+        /// The chain's limit.
+        most: usize,
+    },
+    /// The weights could not be encrypted.
+    #[error("the weights cannot be committed: {0}")]
+    Timelock(#[from] grail_beacon::timelock::TimelockError),
     /// The last weights are too recent.
     #[error(
         "weights were set at block {last_update} and may be set again {rate_limit} blocks later: in {blocks_left} blocks"

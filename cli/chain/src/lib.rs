@@ -42,7 +42,10 @@ pub use hyperparameters::Hyperparameters;
 pub use metagraph::{Metagraph, Neuron};
 pub use settings::Settings;
 pub use submit::{Included, Wait};
-pub use weights::{ConformError, ConformedWeights, clip_to_max_weight, conform, normalise};
+pub use weights::{
+    ConformError, ConformedWeights, Epochs, Reveal, SubmittedWeights, clip_to_max_weight, conform, normalise,
+    reveal_block, reveal_round,
+};
 
 /// What the calls encode to and the answers decode from, without a node: for tests against vectors.
 #[doc(hidden)]

@@ -21,6 +21,19 @@ pub fn set_weights(netuid: u16, weights: &ConformedWeights, version_key: u64) ->
     crate::weights::set_weights_call(netuid, weights, version_key)
 }
 
+/// The call that [`crate::Chain::submit_weights`] makes with commit-reveal.
+#[must_use]
+pub fn commit_timelocked_weights(
+    netuid: u16,
+    commit: &[u8],
+    round: u64,
+    version: u16,
+) -> DynamicPayload<Composite<()>> {
+    crate::weights::commit_call(netuid, commit, round, version)
+}
+
+pub use crate::weights::{payload as weights_payload, seal as seal_weights};
+
 /// A stored commitment.
 ///
 /// # Errors

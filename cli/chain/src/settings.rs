@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use grail_beacon::ChainInfo;
+
 /// The subnet, and how patient the client is.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -9,6 +11,8 @@ pub struct Settings {
     pub netuid: u16,
     /// The hash of block 0 that every endpoint must have; `None`: that of the first endpoint reached.
     pub expected_genesis: Option<[u8; 32]>,
+    /// The beacon to whose rounds the chain ties committed weights: quicknet on every real network.
+    pub timelock: ChainInfo,
     /// Time between two blocks.
     pub block_time: Duration,
     /// After so many block times without a new finalised block, a subscription counts as stalled.
@@ -34,6 +38,7 @@ impl Settings {
         Self {
             netuid,
             expected_genesis: None,
+            timelock: ChainInfo::quicknet(),
             block_time,
             stall_blocks: 10,
             request_timeout: Duration::from_secs(30),

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use grail_chain::{Block, BlockError, Blocks, Chain, ConnectError, EndpointFailure};
-use support::{Node, START_MS, client, config, folder, genesis, settings};
+use support::{Node, START_MS, client, config, folder, genesis, lying, settings};
 
 async fn take(blocks: &mut Blocks, count: usize) -> Vec<Block> {
     let mut taken = Vec::new();
@@ -178,4 +178,60 @@ async fn a_block_beyond_what_exists_is_waited_for() {
     assert!(early.is_err(), "{early:?}");
     node.seal(4);
     assert_chained(&take(&mut blocks, 2).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_not_of_its_hash_is_refused_and_looked_for_elsewhere() {
+    let node = Node::start(config(genesis())).await;
+    node.seal(2);
+    let liar = lying(&node).await;
+    let alone = client(std::slice::from_ref(&liar), settings()).await;
+    for error in [alone.head().await.unwrap_err(), alone.follow().next().await.unwrap_err()] {
+        assert!(matches!(&error, BlockError::Conflict { url, .. } if *url == liar), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("serves another history") && text.contains("not that of the hash"), "{text}");
+    }
+    let both = client(&[liar.clone(), node.url()], settings()).await;
+    assert_eq!(both.endpoint().await, Some(liar));
+    assert_eq!(both.head().await.unwrap().number, 2);
+    assert_eq!(both.endpoint().await, Some(node.url()));
+    assert_chained(&take(&mut both.follow_from(0), 3).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_on_a_fork_is_refused_in_words_and_the_right_one_waited_for() {
+    let node = Node::start(config(genesis())).await;
+    // The same first block, and other times after it.
+    let later = std::sync::Arc::new(grail_localnet::chain::ManualClock::at(START_MS));
+    let fork = Node::start(grail_localnet::chain::ChainConfig { clock: later.clone(), ..config(genesis()) }).await;
+    assert_eq!(node.chain.genesis_hash(), fork.chain.genesis_hash());
+    later.advance(1000);
+    let client = client(&[node.url(), fork.url()], settings()).await;
+    let mut blocks = client.follow();
+    let mut taken = take(&mut blocks, 1).await;
+    node.seal(2);
+    fork.seal(4);
+    taken.extend(take(&mut blocks, 2).await);
+    let Node { chain, server } = node;
+    let address = server.address();
+    server.shutdown().await;
+    // It is away, and the fork alone answers: with blocks that do not follow from those before.
+    let wrong = tokio::time::timeout(Duration::from_millis(500), blocks.next()).await;
+    match wrong {
+        Err(_) => {}
+        Ok(Err(error)) => assert!(error.to_string().contains("serves another history at block 3"), "{error}"),
+        Ok(Ok(block)) => panic!("a block of the fork: {block:?}"),
+    }
+    let _server = chain.serve(address).await.unwrap();
+    chain.seal().unwrap();
+    let third = async {
+        loop {
+            if let Ok(block) = blocks.next().await {
+                return block;
+            }
+        }
+    };
+    taken.push(tokio::time::timeout(Duration::from_secs(20), third).await.expect("the right endpoint is back"));
+    assert_chained(&taken, 0);
+    assert_eq!(chain.block_hash(3).unwrap(), Some(taken[3].hash));
 }

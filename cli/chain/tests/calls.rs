@@ -2,12 +2,16 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use grail_chain::{CommitmentError, Field, NodeError, StateError, SubmitError, Wait, WeightsError};
-use grail_localnet::chain::GenesisConfig;
+use grail_beacon::LocalBeacon;
+use grail_chain::{Chain as Client, CommitmentError, Field, NodeError, StateError, SubmitError, Wait, WeightsError};
+use grail_localnet::chain::{ChainConfig, GenesisConfig, ManualClock};
 use grail_protocol::window_root::WindowRoot;
-use support::{MINER, NETUID, Node, STRANGER, VALIDATOR, account, config, genesis, register, settings, signer};
+use support::{
+    MINER, NETUID, Node, START_MS, STRANGER, VALIDATOR, account, config, genesis, register, settings, signer,
+};
 
 async fn node(change: impl FnOnce(&mut GenesisConfig)) -> Node {
     let mut genesis = genesis();
@@ -62,6 +66,32 @@ async fn a_refused_commitment_says_why() {
     }
     let error = last.unwrap().unwrap_err().to_string();
     assert!(error.contains("SpaceLimitExceeded") && error.contains("renewed at the next"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_of_each_window_fits_into_the_space_of_the_real_chain() {
+    let rules = GenesisConfig::default();
+    assert_eq!((rules.max_space, rules.tempo), (3100, 360));
+    // Netuid and tempo put the ends of two epochs at blocks 278 and 639.
+    let (first, last) = (279, 639);
+    for (window_length, fits) in [(50, true), (16, false)] {
+        let node = node(|_| {}).await;
+        node.seal(first);
+        let client = node.client().await;
+        let miner = signer(MINER);
+        let mut outcome = Ok(());
+        for window in (first..last).filter(|block| block % window_length == 0) {
+            node.seal(window - 1 - node.chain.heads().best);
+            let root = WindowRoot::of_file(window.into(), b"file").to_bytes().to_vec();
+            let fields = [vec![b'c'; 128], root];
+            let (set, ()) = tokio::join!(client.set_commitment(&miner, &fields, Wait::Inclusion), node.seal_with(1));
+            outcome = outcome.and(set.map(|_| ()));
+        }
+        match outcome {
+            Ok(()) => assert!(fits, "windows of {window_length} blocks"),
+            Err(error) => assert!(!fits && error.to_string().contains("SpaceLimitExceeded"), "{error}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,8 +178,80 @@ async fn weights_that_the_chain_would_refuse_are_not_sent() {
     assert_eq!(stranger, WeightsError::NotRegistered { account: account(STRANGER), netuid: NETUID });
     assert!(stranger.to_string().contains("btcli subnet register"), "{stranger}");
     assert!(matches!(refused(|_| {}, MINER, 0).await, WeightsError::NoPermit { uid: 1, .. }));
-    let commit_reveal = refused(|g| g.commit_reveal = true, VALIDATOR, 0).await;
-    assert_eq!(commit_reveal, WeightsError::CommitRevealNotSupported { netuid: NETUID });
+    let old = refused(|g| g.weights_version_key = 5, VALIDATOR, 4).await;
+    assert!(matches!(old, WeightsError::VersionKey { required: 5, given: 4, .. }));
+    let poor = refused(|g| g.stake_threshold = u64::MAX, VALIDATOR, 0).await;
+    assert!(matches!(poor, WeightsError::NotEnoughStake { uid: 0, .. }));
+}
+
+/// A chain with commit-reveal, epochs of five blocks of 12 s, and a client of it.
+async fn committing(change: impl FnOnce(&mut GenesisConfig)) -> (Node, Arc<ManualClock>, Client) {
+    let clock = Arc::new(ManualClock::at(START_MS));
+    let mut genesis = genesis();
+    (genesis.commit_reveal, genesis.tempo) = (true, 4);
+    change(&mut genesis);
+    let beacon = || LocalBeacon::from_seed(&[3; 32], START_MS / 1000 - 60, 3).unwrap();
+    let config = ChainConfig { clock: clock.clone(), beacon: Some(Arc::new(beacon())), ..config(genesis) };
+    let node = Node::start(config).await;
+    let mut settings = settings();
+    (settings.block_time, settings.timelock) = (Duration::from_secs(12), beacon().info().clone());
+    let client = support::client(&[node.url()], settings).await;
+    (node, clock, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn committed_weights_count_after_their_epoch_and_round_and_not_before() {
+    let (node, clock, client) = committing(|_| {}).await;
+    let seal = |blocks: u32| {
+        (0..blocks).for_each(|_| {
+            clock.advance(12_000);
+            node.seal(1)
+        })
+    };
+    seal(3);
+    let sealing = async {
+        clock.advance(12_000);
+        node.seal_with(1).await;
+    };
+    let validator = signer(VALIDATOR);
+    let (set, ()) = tokio::join!(client.submit_weights(&validator, &[0, 1], &[1.0, 2.0], 0, Wait::Finality), sealing);
+    let set = set.unwrap();
+    // The subnet's epochs begin at blocks 3, 8, 13; the margin is three blocks.
+    let reveal = set.reveal.expect("a commitment");
+    assert_eq!(reveal.block, 8);
+    let round_ms = client.settings().timelock.schedule().time_of_round(reveal.round).unwrap();
+    let uid_0 = async || client.weights(&client.head().await.unwrap(), 0).await.unwrap();
+    let mut shown_at = None;
+    while shown_at.is_none() {
+        let head = client.head().await.unwrap();
+        assert!(head.number < 13, "never revealed");
+        match uid_0().await {
+            weights if weights.is_empty() => assert!(head.number < 8 || head.timestamp_ms < round_ms, "{head:?}"),
+            weights => {
+                assert_eq!(weights, [(0, 32_768), (1, 65_535)]);
+                shown_at = Some(head);
+            }
+        }
+        seal(1);
+    }
+    let shown = shown_at.unwrap();
+    assert_eq!(shown.number, 11);
+    assert!(shown.timestamp_ms >= round_ms);
+    // The rate limit counts from the commitment.
+    assert_eq!(client.metagraph(&client.head().await.unwrap()).await.unwrap().neurons[0].last_update, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_obeys_the_rules_of_weights_before_it_is_sent() {
+    let refused = async |change: fn(&mut GenesisConfig), who: u8, key: u64| {
+        let (node, _, client) = committing(change).await;
+        node.seal(1);
+        let error = client.submit_weights(&signer(who), &[0, 1], &[1.0, 1.0], key, Wait::Inclusion).await.unwrap_err();
+        assert!(node.chain.pending().is_empty());
+        error
+    };
+    assert!(matches!(refused(|_| {}, STRANGER, 0).await, WeightsError::NotRegistered { .. }));
+    assert!(matches!(refused(|_| {}, MINER, 0).await, WeightsError::NoPermit { uid: 1, .. }));
     let old = refused(|g| g.weights_version_key = 5, VALIDATOR, 4).await;
     assert!(matches!(old, WeightsError::VersionKey { required: 5, given: 4, .. }));
     let poor = refused(|g| g.stake_threshold = u64::MAX, VALIDATOR, 0).await;
@@ -186,7 +288,7 @@ async fn calls_of_one_hotkey_need_not_wait_for_each_other() {
         client.submit_weights(&validator, &[1], &[1.0], 0, Wait::Inclusion),
         node.seal_with(2),
     );
-    let (commitment, weights) = (commitment.unwrap(), weights.unwrap());
+    let (commitment, weights) = (commitment.unwrap(), weights.unwrap().included);
     assert_eq!(commitment.block_hash, weights.block_hash);
     assert_ne!(commitment.extrinsic, weights.extrinsic);
     assert_eq!(node.chain.next_nonce(&account(VALIDATOR)), 2);

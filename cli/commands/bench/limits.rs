@@ -1,5 +1,6 @@
 //! What a case needs of the machine at least, and so the speed it cannot pass.
 
+use anyhow::Result;
 use grail_engine::checkpoint::Checkpoint;
 use grail_engine::config::Config;
 use grail_engine::cpu::cache::PageLayout;
@@ -37,15 +38,18 @@ const BOTH: &str = "multiply-add and read";
 
 impl Work {
     /// Of a checkpoint.
-    pub fn of(checkpoint: &Checkpoint) -> Self {
+    ///
+    /// # Errors
+    /// As [`packed_bytes`].
+    pub fn of(checkpoint: &Checkpoint) -> Result<Self> {
         let config = checkpoint.config();
         let page_bytes = PageLayout::new(config).page_bytes() as f64;
-        Self {
-            pass_bytes: packed_bytes(checkpoint) as f64,
+        Ok(Self {
+            pass_bytes: packed_bytes(checkpoint)? as f64,
             body_macs: body_macs(config),
             head_macs: config.vocab_size as f64 * config.hidden_size as f64,
             position_bytes: page_bytes / PAGE as f64,
-        }
+        })
     }
 
     /// The least time of a decoding step: the greater of reading all weights once and of the arithmetic of `batch`
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn the_work_of_a_model_is_that_of_its_matrices() {
         let checkpoint = Checkpoint::sat_tiny().unwrap();
-        let work = Work::of(&checkpoint);
+        let work = Work::of(&checkpoint).unwrap();
         let product = |name: &str| name.contains("_proj.");
         let elements: usize = checkpoint.tensors().filter(|t| product(t.name())).map(|t| t.rows() * t.columns()).sum();
         assert_eq!(work.body_macs, elements as f64);

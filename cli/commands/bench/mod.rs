@@ -1,8 +1,9 @@
 //! `grail bench`: speed of the engine on the cases by which other engines are measured, and how near it comes to what
-//! the machine can do; how speed grows; and what a miner's and a validator's work costs.
+//! the machine can do; how speed grows; what a miner's and a validator's work costs; and the kernels of a GPU, one by one.
 
 mod cases;
 mod growth;
+mod kernels;
 mod limits;
 mod machine;
 mod plot;
@@ -39,6 +40,7 @@ pub fn run(flags: &Bench, out: &mut dyn Write) -> Result<Outcome> {
     match &flags.command {
         Some(BenchCommand::Growth(growth)) => return growth::run(growth, out),
         Some(BenchCommand::Rollouts(rollouts)) => return rollouts::run(rollouts, out),
+        Some(BenchCommand::Kernels(kernels)) => return kernels::run(kernels, out),
         None => {}
     }
     if let Some([shape, dir]) = flags.make_model.as_deref() {
@@ -118,7 +120,7 @@ fn head(engine: &Engine, model: &str, out: &mut dyn Write) -> Result<(Machine, W
     let (isa, threads) =
         engine.cpu().context("the limits that these cases are held against are a CPU's: --device cpu")?;
     let machine = Machine::measure(isa, threads).context("measuring the machine's limits")?;
-    let work = Work::of(engine.checkpoint());
+    let work = Work::of(engine.checkpoint())?;
     writeln!(
         out,
         "machine  {}; {}: reads {}/s, {:.0} G multiply-adds/s (i16)",

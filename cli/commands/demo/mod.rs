@@ -69,6 +69,7 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
             rollouts_per_problem: None,
             max_groups: Some(flags.problems),
         },
+        commit_reveal: None,
         model: model.identity.clone(),
         validators: Vec::new(),
         miners: actors.iter().filter(|actor| actor.role != Role::Validator).map(|actor| actor.account).collect(),

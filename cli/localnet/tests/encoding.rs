@@ -18,13 +18,8 @@ use serde_json::Value;
 use support::{unhex, vectors};
 
 /// Calls of the vectors that this chain does not offer.
-const NOT_OFFERED: [&str; 5] = [
-    "commit_weights",
-    "reveal_weights",
-    "commit_timelocked_weights",
-    "commit_timelocked_mechanism_weights",
-    "set_mechanism_weights",
-];
+const NOT_OFFERED: [&str; 4] =
+    ["commit_weights", "reveal_weights", "commit_timelocked_mechanism_weights", "set_mechanism_weights"];
 
 fn v15() -> RuntimeMetadataV15 {
     match RuntimeMetadataPrefixed::decode(&mut metadata::v15().as_slice()).expect("decodes").1 {

@@ -51,7 +51,7 @@ impl Store {
             return Err(Error::TooLarge { request: Box::new(watch.request()), bytes: length, cap });
         }
         let GetObjectOutput { body, e_tag: etag, metadata, .. } = answer;
-        Ok(Download {
+        let download = Download {
             store: self.clone(),
             key: key.to_owned(),
             watch,
@@ -63,8 +63,10 @@ impl Store {
             breaks: 0,
             stated: stated_sha256(metadata.as_ref()),
             hash: Sha256::new(),
-        }
-        .or_damaged_if_empty()?)
+        };
+        // No piece of an empty object comes that would be looked at.
+        download.check_end()?;
+        Ok(download)
     }
 
     /// Reads an object of at most `cap` bytes into memory.
@@ -207,11 +209,6 @@ impl Download {
                 found: hex::encode(found),
             }),
         }
-    }
-
-    /// No piece of an empty object comes that would be looked at.
-    fn or_damaged_if_empty(self) -> Result<Self, Error> {
-        self.check_end().map(|()| self)
     }
 
     fn time_left(&self) -> Duration {

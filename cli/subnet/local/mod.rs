@@ -98,14 +98,11 @@ impl LocalNet {
             block_time: Some(block_time),
             finality_lag: 0,
             clock: Arc::new(BlockClock(clock.clone())),
+            beacon: Some(Arc::new(seeded(&kept)?)),
         };
         let node =
             chain::Chain::open(config, Some(&folder.join("chain"))).map_err(|error| in_use(folder, error.into()))?;
-        let beacon = LocalBeacon::from_seed(
-            &sha256(&[b"beacon".as_slice(), &kept.secret].concat()),
-            kept.genesis_time,
-            kept.beacon_period(),
-        )?;
+        let beacon = seeded(&kept)?;
         let network = settings::network(folder, options, &kept, node.genesis_hash(), beacon.info())?;
 
         let Ports { chain, beacon: beacon_port, bucket } = options.ports;
@@ -157,6 +154,11 @@ impl LocalNet {
     }
 }
 
+fn seeded(kept: &Kept) -> Result<LocalBeacon> {
+    let seed = sha256(&[b"beacon".as_slice(), &kept.secret].concat());
+    Ok(LocalBeacon::from_seed(&seed, kept.genesis_time, kept.beacon_period())?)
+}
+
 /// A port that another process has is told with the flag that takes another.
 fn port_taken(flag: &str, error: anyhow::Error) -> anyhow::Error {
     let of = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
@@ -205,14 +207,18 @@ fn genesis(kept: &Kept) -> GenesisConfig {
     let validators = [development_key(VALIDATOR).account()].into_iter().chain(named);
     let validator = |hotkey| GenesisNeuron { hotkey, coldkey, stake: STAKE, validator_permit: true };
     let miner = |&hotkey: &AccountId| GenesisNeuron { hotkey, coldkey, stake: 0, validator_permit: false };
+    let usual = GenesisConfig::default();
     GenesisConfig {
         owner_coldkey: coldkey,
         owner_hotkey: development_key(VALIDATOR).account(),
+        commit_reveal: kept.commit_reveal.is_some(),
+        // The chain's number is one less than the blocks of an epoch.
+        tempo: kept.commit_reveal.map_or(usual.tempo, |blocks| blocks - 1),
         // Windows of seconds commit more often than the real chain's windows of ten minutes.
         max_space: u32::MAX,
         balances: vec![(coldkey, BALANCE)],
         neurons: validators.map(validator).chain(kept.miners.iter().map(miner)).collect(),
-        ..GenesisConfig::default()
+        ..usual
     }
 }
 

@@ -64,6 +64,8 @@ pub struct LocalOptions {
     pub block_time: Option<Duration>,
     /// Sizes.
     pub sizes: Sizes,
+    /// Blocks of an epoch, after which committed weights are revealed; `None`: weights are set openly.
+    pub commit_reveal: Option<u16>,
     /// The model that its miners run.
     pub model: ModelIdentity,
     /// Hotkeys with stake and a permit from the first block on.
@@ -113,6 +115,8 @@ pub struct Kept {
     pub block_time_ms: u64,
     pub validators: Vec<AccountId>,
     pub miners: Vec<AccountId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit_reveal: Option<u16>,
 }
 
 impl Kept {
@@ -124,6 +128,10 @@ impl Kept {
             let has = kept.block_time_ms;
             if let Some(asked) = asked.filter(|&asked| asked != has) {
                 bail!(other(options, "--block-time", format!("{has} ms"), format!("{asked} ms")));
+            }
+            if let Some(asked) = options.commit_reveal.filter(|&asked| kept.commit_reveal != Some(asked)) {
+                let has = kept.commit_reveal.map_or("none".to_owned(), |blocks| format!("{blocks} blocks"));
+                bail!(other(options, "--commit-reveal", has, format!("{asked} blocks")));
             }
             if let Some(missing) = options.validators.iter().find(|v| !kept.validators.contains(v)) {
                 let missing = grail_protocol::ss58::encode(missing);
@@ -143,6 +151,7 @@ impl Kept {
             block_time_ms,
             validators: options.validators.clone(),
             miners: options.miners.clone(),
+            commit_reveal: options.commit_reveal,
         };
         write(&path, &kept)?;
         Ok(kept)

@@ -72,4 +72,17 @@ pub struct Submission {
     pub uids: Vec<u16>,
     /// Their weights.
     pub weights: Vec<f64>,
+    /// What they wait for; none once they are on chain for all to see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+}
+
+/// What tells that committed weights were revealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waiting {
+    /// Time of the beacon's round that opens them, in Unix milliseconds.
+    pub round_ms: u64,
+    /// The weights as the chain will show them: uid, weight.
+    pub shown: Vec<(u16, u16)>,
 }

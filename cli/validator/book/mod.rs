@@ -2,7 +2,7 @@
 //!
 //! Public nodes forget state after a while, so what is needed later is written when it passes. One embedded database,
 //! every change a transaction: a validator that was killed has all of a window's entries or none. Values are JSON text
-//! that a person can read; the tables carry a schema version, and a newer one is refused instead of guessed at.
+//! that a person can read; the tables carry a schema version: an older one is migrated, a newer one refused.
 
 mod entries;
 
@@ -15,10 +15,16 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use crate::scoring::ROLLING_WINDOWS;
-pub use entries::{BeaconEntry, Committed, Miner, Submission, WindowEntry};
+pub use entries::{BeaconEntry, Committed, Miner, Submission, Waiting, WindowEntry};
+
+/// Changes the tables of one version into those of the next.
+type Migration = fn(&redb::WriteTransaction) -> std::result::Result<(), redb::Error>;
+
+/// The way from version 1 to that of the tables below, one step a version.
+const MIGRATIONS: &[Migration] = &[];
 
 /// Version of the tables below.
-pub const SCHEMA_VERSION: u64 = 1;
+pub const SCHEMA_VERSION: u64 = 1 + MIGRATIONS.len() as u64;
 
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const WINDOWS: TableDefinition<'_, u64, &str> = TableDefinition::new("windows");
@@ -29,6 +35,9 @@ const ROOTED: TableDefinition<'_, u64, u64> = TableDefinition::new("rooted");
 const RECORDS: TableDefinition<'_, (u64, &[u8]), &str> = TableDefinition::new("records");
 const JUDGED: TableDefinition<'_, u64, u64> = TableDefinition::new("judged");
 const PUBLISHED: TableDefinition<'_, u64, u64> = TableDefinition::new("published");
+/// Submissions that [`Book::late_submissions`] gives.
+const LATE_SUBMISSIONS: usize = 16;
+
 const SUBMISSIONS: TableDefinition<'_, u64, &str> = TableDefinition::new("submissions");
 
 /// What the database can meet.
@@ -44,7 +53,7 @@ pub enum BookError {
         source: Box<redb::Error>,
     },
     /// Made by another version of the program.
-    #[error("{path}: tables of version {found}, this program knows {SCHEMA_VERSION}")]
+    #[error("{path}: tables of version {found}, this program knows 1 to {SCHEMA_VERSION}")]
     Schema {
         /// The file.
         path: PathBuf,
@@ -84,21 +93,43 @@ pub struct Book {
 }
 
 impl Book {
-    /// Opens or makes the database of a network.
+    /// Opens or makes the database of a network. Tables of an older version are brought to this program's: all steps in
+    /// one transaction, so that a failure or a kill leaves what was there.
     ///
     /// # Errors
     /// [`BookError::Schema`] and [`BookError::OtherNetwork`] for one that is not this program's or this network's.
     pub fn open(path: &Path, network_id: &Hash) -> Result<Self> {
+        Self::open_with(path, network_id, MIGRATIONS)
+    }
+
+    fn open_with(path: &Path, network_id: &Hash, migrations: &[Migration]) -> Result<Self> {
         let failed = |source: redb::Error| BookError::Database { path: path.to_owned(), source: Box::new(source) };
         let database = Database::create(path).map_err(|e| failed(e.into()))?;
         let book = Self { path: path.to_owned(), database };
+        let version = 1 + migrations.len() as u64;
         book.write(|tables| {
             let mut meta = tables.open_table(META)?;
-            for (key, value) in [("schema", SCHEMA_VERSION.to_string()), ("network", hex::encode(network_id))] {
+            for (key, value) in [("schema", version.to_string()), ("network", hex::encode(network_id))] {
                 if meta.get(key)?.is_none() {
                     meta.insert(key, value.as_str())?;
                 }
             }
+            Ok(())
+        })?;
+        let meta = |key: &str| book.read(|t| Ok(t.open_table(META)?.get(key)?.map(|v| v.value().to_owned())));
+        let found = meta("network")?.unwrap_or_default();
+        if found != hex::encode(network_id) {
+            return Err(BookError::OtherNetwork { path: book.path, found });
+        }
+        let found = meta("schema")?.unwrap_or_default();
+        let Some(from) = found.parse::<u64>().ok().filter(|found| (1..=version).contains(found)) else {
+            return Err(BookError::Schema { path: book.path, found });
+        };
+        book.write(|tables| {
+            for migration in &migrations[(from - 1) as usize..] {
+                migration(tables)?;
+            }
+            tables.open_table(META)?.insert("schema", version.to_string().as_str())?;
             // Readers find every table.
             tables.open_table(WINDOWS)?;
             tables.open_table(METAGRAPHS)?;
@@ -111,14 +142,8 @@ impl Book {
             tables.open_table(SUBMISSIONS)?;
             Ok(())
         })?;
-        let meta = |key: &str| book.read(|t| Ok(t.open_table(META)?.get(key)?.map(|v| v.value().to_owned())));
-        let found = meta("schema")?.unwrap_or_default();
-        if found != SCHEMA_VERSION.to_string() {
-            return Err(BookError::Schema { path: book.path, found });
-        }
-        let found = meta("network")?.unwrap_or_default();
-        if found != hex::encode(network_id) {
-            return Err(BookError::OtherNetwork { path: book.path, found });
+        if from < version {
+            tracing::info!(path = %book.path.display(), from, to = version, "the tables are of this version now");
         }
         Ok(book)
     }
@@ -360,6 +385,21 @@ impl Book {
         })
     }
 
+    /// The submissions of late, the newest first: as many as the chain lets wait for their reveal, and more.
+    ///
+    /// # Errors
+    /// The database's, and [`BookError::Entry`].
+    pub fn late_submissions(&self) -> Result<Vec<Submission>> {
+        let texts: Vec<String> = self.read(|tables| {
+            let mut texts = Vec::new();
+            for entry in tables.open_table(SUBMISSIONS)?.iter()?.rev().take(LATE_SUBMISSIONS) {
+                texts.push(entry?.1.value().to_owned());
+            }
+            Ok(texts)
+        })?;
+        texts.iter().map(|text| self.parse("submissions", text)).collect()
+    }
+
     /// The newest submission.
     ///
     /// # Errors
@@ -431,7 +471,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let miners = [Miner { uid: 3, hotkey: [4; 32] }, Miner { uid: 5, hotkey: [6; 32] }];
         let (root, beacon) = (committed(50, 8), BeaconEntry { round: 6, signature: vec![2; 48] });
-        let submission = Submission { block: 99, window_start: 50, uids: vec![3, 5], weights: vec![0.25, 0.1 + 0.2] };
+        let waiting = Some(Waiting { round_ms: 7, shown: vec![(3, 9), (5, 65_535)] });
+        let (uids, weights) = (vec![3, 5], vec![0.25, 0.1 + 0.2]);
+        let submission = Submission { block: 99, window_start: 50, uids, weights, waiting };
         {
             let book = book(&folder);
             book.begin_window(&window(50), &miners).unwrap();
@@ -540,6 +582,48 @@ mod tests {
         assert!(matches!(Book::open(&path, &NETWORK), Err(BookError::Schema { found, .. }) if found == "2"));
         std::fs::write(folder.path().join("text"), "no database").unwrap();
         assert!(matches!(Book::open(&folder.path().join("text"), &NETWORK), Err(BookError::Database { .. })));
+    }
+
+    /// Published windows begin to be kept under twice their number.
+    fn double(tables: &redb::WriteTransaction) -> std::result::Result<(), redb::Error> {
+        let mut published = tables.open_table(PUBLISHED)?;
+        let mut old = Vec::new();
+        for entry in published.range::<u64>(..)? {
+            let (window, records) = entry?;
+            old.push((window.value(), records.value()));
+        }
+        for (window, records) in old {
+            published.remove(window)?;
+            published.insert(2 * window, records)?;
+        }
+        Ok(())
+    }
+
+    fn failing(tables: &redb::WriteTransaction) -> std::result::Result<(), redb::Error> {
+        double(tables)?;
+        Err(redb::Error::Corrupted("on purpose".to_owned()))
+    }
+
+    #[test]
+    fn an_older_state_is_brought_to_this_version_step_by_step_and_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("book.redb");
+        {
+            let old = Book::open_with(&path, &NETWORK, &[]).unwrap();
+            [50, 100].iter().for_each(|&window| old.judge(window, &BTreeMap::new()).unwrap());
+            old.published(50, 7).unwrap();
+        }
+        let unpublished = |book: &Book| book.unpublished(1000).unwrap();
+        assert!(matches!(Book::open_with(&path, &[8; 32], &[double]), Err(BookError::OtherNetwork { .. })));
+        assert!(matches!(Book::open_with(&path, &NETWORK, &[double, failing]), Err(BookError::Database { .. })));
+        // Neither left a trace: the program of the old version reads it still.
+        assert_eq!(unpublished(&Book::open_with(&path, &NETWORK, &[]).unwrap()), [100]);
+        assert_eq!(unpublished(&Book::open_with(&path, &NETWORK, &[double]).unwrap()), [50]);
+        assert_eq!(unpublished(&Book::open_with(&path, &NETWORK, &[double]).unwrap()), [50], "done twice");
+        // 50 is now kept under 200 after one more step.
+        assert_eq!(unpublished(&Book::open_with(&path, &NETWORK, &[double, double]).unwrap()), [50, 100]);
+        let older = Book::open_with(&path, &NETWORK, &[double]);
+        assert!(matches!(older, Err(BookError::Schema { found, .. }) if found == "3"));
     }
 
     #[test]

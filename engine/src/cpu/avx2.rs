@@ -8,7 +8,8 @@
 
 use std::arch::x86_64::*;
 
-use super::gemm::{Strip, shares};
+use super::compact::{COMPACT_BLOCK, GROUP, GROUP_BYTES, LANES};
+use super::gemm::{PAIR, Strip, shares};
 use super::pack::{PANEL, PANEL_BLOCK};
 use super::quantize::{BLOCK, STRIDE};
 
@@ -45,10 +46,26 @@ struct Tile {
 pub(super) unsafe fn strip(s: &Strip) {
     // SAFETY: the accumulators have a column pair for each row.
     unsafe { s.acc.write_bytes(0, s.rows * 2 * PANEL) };
+    let mut patched = [0; PAIR];
     for block in 0..s.blocks {
+        let place = (block & s.w_mask) * s.w_stride;
         for panel in 0..s.panels {
-            let w = s.w[panel].wrapping_add(block * PANEL_BLOCK);
-            let next = if block + 1 == s.blocks { s.ahead[panel] } else { w.wrapping_add(PANEL_BLOCK) };
+            let w = s.w[panel].wrapping_add(place);
+            let last = block + 1 == s.blocks;
+            if let Some(codes) = &s.codes {
+                let from = codes[panel].first.wrapping_add(block * COMPACT_BLOCK);
+                let next = if last { s.ahead[panel] } else { from.wrapping_add(COMPACT_BLOCK) };
+                // SAFETY: the panel has this block, and memory where it is to be.
+                unsafe {
+                    decode(from, w, next);
+                    codes[panel].patch(block, w, &mut patched[panel]);
+                }
+            }
+            let next = match (&s.codes, last) {
+                (Some(_), _) => std::ptr::null(),
+                (None, true) => s.ahead[panel].cast(),
+                (None, false) => w.wrapping_add(s.w_stride).cast_const(),
+            };
             let mut row = 0;
             for height in shares(s.rows, ROWS) {
                 let at = block * s.a_stride + row;
@@ -118,6 +135,58 @@ unsafe fn store_dots<const R: usize>(
             for half in 0..2 {
                 _mm256_storeu_si256(out.add(row * out_stride + half * 8).cast(), sums[row][half]);
             }
+        }
+    }
+}
+
+/// Decodes one block of a panel, patches aside, and asks for the one at `ahead`.
+///
+/// # Safety
+/// `from` is readable for a block of codes, `to` writable for a block; `ahead` is never dereferenced.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn decode(from: *const u8, to: *mut i16, ahead: *const u8) {
+    // Byte tables by the low byte of a lane; the high byte of an index has its top bit set, which gives 0.
+    let hidden =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -128, -128, -128, -128, -128, -128, -128, 0, 0, 0, 0, 0, 0, 0, 0));
+    let factor = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 1, 2, 4, 8, 16, 32, 64, 0, 0, 0, 0, 0, 0, 0, 0));
+    let (three, no_high) = (_mm256_set1_epi16(7), _mm256_set1_epi16(i16::MIN));
+    for group in 0..BLOCK / 2 / GROUP {
+        for half in 0..2 {
+            // SAFETY: inside the block; the loads and stores have no alignment to keep.
+            unsafe {
+                let word = |i: usize| {
+                    let at = PANEL_BLOCK + group * GROUP_BYTES + i * 2 * LANES + half * LANES;
+                    _mm256_loadu_si256(from.add(at).cast())
+                };
+                let words = [word(0), word(1), word(2)];
+                for pair in 0..GROUP {
+                    let e = match pair {
+                        15 => {
+                            let top = |i: usize| _mm256_srli_epi16::<15>(words[i]);
+                            let high = _mm256_or_si256(_mm256_slli_epi16::<1>(top(1)), _mm256_slli_epi16::<2>(top(2)));
+                            _mm256_or_si256(top(0), high)
+                        }
+                        12.. => _mm256_srli_epi16::<12>(words[pair - 12]),
+                        _ => match pair % 4 {
+                            0 => words[pair / 4],
+                            1 => _mm256_srli_epi16::<3>(words[pair / 4]),
+                            2 => _mm256_srli_epi16::<6>(words[pair / 4]),
+                            _ => _mm256_srli_epi16::<9>(words[pair / 4]),
+                        },
+                    };
+                    let index = _mm256_or_si256(_mm256_and_si256(e, three), no_high);
+                    let at = (group * GROUP + pair) * LANES + half * LANES / 2;
+                    let x = _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(at).cast()));
+                    let x = _mm256_xor_si256(x, _mm256_shuffle_epi8(hidden, index));
+                    let q = _mm256_mullo_epi16(x, _mm256_shuffle_epi8(factor, index));
+                    _mm256_storeu_si256(to.add(at).cast(), q);
+                }
+            }
+        }
+        for line in 0..COMPACT_BLOCK / 64 / 4 {
+            let at = (group * (COMPACT_BLOCK / 64 / 4) + line) * 64;
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(at).cast());
         }
     }
 }

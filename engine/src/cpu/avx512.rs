@@ -4,15 +4,16 @@
 mod kernels;
 
 use super::gemm::Strip;
-pub(super) use kernels::{ROWS, WIDE_ROWS};
+pub(super) use kernels::ROWS;
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
 mod x86_512 {
     pub(super) use std::arch::x86_64::{
-        __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm512_add_epi32, _mm512_castsi512_ps,
-        _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
-        _mm512_set1_epi32, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_storeu_ps,
-        _mm512_storeu_si512,
+        __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256, _mm512_add_epi32,
+        _mm512_castsi512_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps,
+        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
+        _mm512_setzero_si512, _mm512_slli_epi32, _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
+        _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_xor_si512,
     };
 
     /// `vpdpwssd` as written: left to itself the compiler splits it into a multiply and an add, at half the

@@ -4,15 +4,18 @@
 //! exact integer dot products and fold them into f32 accumulators that stay in the first cache; blocks ascend,
 //! everything else is free. Two panels at a time stream from memory, each asked for one block ahead; the rows of a
 //! strip share each block of weights while it is in the first cache, and the strips a unit of panels while it is in
-//! the second, so weights cross the memory bus once.
+//! the second, so weights cross the memory bus once. Compact weights are decoded once too: by the first strip, a block
+//! ahead of its tiles, into memory where the strips that follow find them.
 //! Threads take ranges of (unit, rows), long ones first, and never share an output.
 
+use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::compact::Patch;
 use super::isa::{Isa, Path, dispatched};
-use super::memory::Shared;
-use super::pack::{PANEL, PANEL_BLOCK, PackedMatrix};
+use super::memory::{Scratch, Shared};
+use super::pack::{Format, PANEL, PANEL_BLOCK, PackedMatrix, Panel};
 use super::pool::Pool;
 use super::quantize::{BLOCK, QuantRows, RowWriter, STRIDE, Side};
 #[cfg(target_arch = "x86_64")]
@@ -29,11 +32,8 @@ const UNIT_BYTES: usize = 512 << 10;
 /// Rows that one thread takes at a time, at most: two strips, so that threads end together.
 const SEGMENT: usize = 2 * STRIP;
 
-/// Panels of a column of the accumulators.
-pub(super) const PAIR: usize = 2;
-
 /// Panels of a strip at most.
-pub(super) const QUAD: usize = 4;
+pub(super) const PAIR: usize = 2;
 
 /// What becomes of a product Y.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +63,20 @@ pub(super) struct Strip {
     pub a_shift: *const i32,
     /// Rows from one block to the next.
     pub a_stride: usize,
-    /// 1, 2 or, where the kernels take it, 4.
+    /// 1 or 2.
     pub panels: usize,
-    /// `[blocks][64][16][2]` each.
-    pub w: [*const i16; QUAD],
+    /// Each panel's blocks, `[64][16][2]`; block b is `b & w_mask` times `w_stride` elements on.
+    pub w: [*mut i16; PAIR],
+    pub w_stride: usize,
+    /// All ones, or 1 where only two blocks at a time are in memory.
+    pub w_mask: usize,
+    /// What makes them, if they are not there yet.
+    pub codes: Option<[Codes; PAIR]>,
     /// `[blocks][16]` each.
-    pub w_g: [*const i8; QUAD],
+    pub w_g: [*const i8; PAIR],
     /// The panels to ask for at the end; never dereferenced.
-    pub ahead: [*const i16; QUAD],
-    /// `[pair of panels][STRIP][2][16]`, `rows` of each pair.
+    pub ahead: [*const u8; PAIR],
+    /// `[rows][2][16]`.
     pub acc: *mut f32,
     /// Where the first row's sums will go, all panels of each row: asked for meanwhile, since stores that miss every
     /// cache would hold up the stores of the next strip. Never dereferenced.
@@ -80,12 +85,51 @@ pub(super) struct Strip {
     pub out_stride: usize,
 }
 
+/// A panel in eleven bits a weight.
+#[derive(Clone, Copy)]
+pub(super) struct Codes {
+    /// `[blocks][COMPACT_BLOCK]`.
+    pub first: *const u8,
+    /// The weights kept apart, ascending, and how many.
+    pub patches: (*const Patch, usize),
+}
+
+impl Codes {
+    /// The weights kept apart of block `block`; `next` is the first that has not been handed out. Blocks ascend.
+    ///
+    /// # Safety
+    /// The pointers are what they say.
+    #[inline(always)]
+    pub unsafe fn patches_of(&self, block: usize, next: &mut usize) -> &[Patch] {
+        let (patches, count) = self.patches;
+        let first = *next;
+        // SAFETY: below the count.
+        while *next < count && unsafe { (*patches.add(*next)).at } as usize / PANEL_BLOCK == block {
+            *next += 1;
+        }
+        // SAFETY: as above.
+        unsafe { std::slice::from_raw_parts(patches.add(first), *next - first) }
+    }
+
+    /// Puts the weights kept apart of a block into it, where it lies decoded.
+    ///
+    /// # Safety
+    /// As [`Codes::patches_of`], and `to` is writable for a block.
+    #[inline(always)]
+    pub unsafe fn patch(&self, block: usize, to: *mut i16, next: &mut usize) {
+        // SAFETY: by the function's contract; a patch of this block lies inside it.
+        unsafe {
+            for patch in self.patches_of(block, next) {
+                *to.add(patch.at as usize % PANEL_BLOCK) = patch.q;
+            }
+        }
+    }
+}
+
 /// The integer kernels of one instruction set.
 pub(super) struct Kernels {
     /// Rows of a tile at most.
     pub rows: usize,
-    /// Rows up to which a strip may have four panels.
-    pub wide_rows: usize,
     /// Sums a strip's dot products, scaled, into its accumulators, from +0 on, blocks ascending.
     /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
     pub strip: unsafe fn(&Strip),
@@ -98,22 +142,15 @@ pub(super) struct Kernels {
 pub(super) fn kernels(isa: Isa) -> Kernels {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels { rows: avx2::ROWS, wide_rows: 0, strip: avx2::strip, dots: avx2::dots },
+        Path::Avx2 => Kernels { rows: avx2::ROWS, strip: avx2::strip, dots: avx2::dots },
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => {
-            Kernels { rows: avx512::ROWS, wide_rows: avx512::WIDE_ROWS, strip: avx512::strip, dots: avx512::dots }
-        }
+        Path::Avx512 => Kernels { rows: avx512::ROWS, strip: avx512::strip, dots: avx512::dots },
         #[cfg(test)]
         Path::Model512 => {
             use super::model512;
-            Kernels {
-                rows: model512::ROWS,
-                wide_rows: model512::WIDE_ROWS,
-                strip: model512::strip,
-                dots: model512::dots,
-            }
+            Kernels { rows: model512::ROWS, strip: model512::strip, dots: model512::dots }
         }
-        _ => Kernels { rows: portable::ROWS, wide_rows: 0, strip: portable::strip, dots: portable::dots },
+        _ => Kernels { rows: portable::ROWS, strip: portable::strip, dots: portable::dots },
     }
 }
 
@@ -132,7 +169,7 @@ pub(super) fn shares(rows: usize, most: usize) -> impl Iterator<Item = usize> {
 pub fn matmul(isa: Isa, pool: &Pool, w: &PackedMatrix, a: &QuantRows, out: &mut [f32], ld_out: usize, mode: Mode) {
     let job = Job::new(isa, w, a, mode);
     let out = Output::new(&job, out, ld_out, 0..w.panels());
-    job.share_out(pool, job.unit_pairs(), |rows, panels| job.run(&out, rows, panels));
+    job.share_out(pool, job.unit_pairs(), |rows, panels, decoded| job.run(&out, rows, panels, decoded));
 }
 
 /// (g / (1 + exp(-g))) * u for the gate g and the up u of a matrix made by [`PackedMatrix::pack_gate_up`], quantized by R
@@ -152,7 +189,7 @@ pub fn silu_mul_quantized(
     assert_eq!((to.rows(), to.cols()), (a.rows(), w.rows()), "rows and columns of the quantized product");
     // A pair of panels makes 16 columns.
     let pairs = BLOCK / PANEL;
-    job.share_out(pool, pairs, |rows, panels| {
+    job.share_out(pool, pairs, |rows, panels, decoded| {
         let block = panels.start / PAIR / pairs;
         let width = BLOCK.min(w.rows() - block * BLOCK);
         let mut values = Lines([const { MaybeUninit::<f32>::uninit() }; STRIP * BLOCK]);
@@ -164,7 +201,7 @@ pub fn silu_mul_quantized(
                 ld: BLOCK,
                 columns: block * BLOCK..w.rows(),
             };
-            job.run(&out, strip.clone(), panels.clone());
+            job.run(&out, strip.clone(), panels.clone(), decoded);
             for (row, x) in strip.zip(values.chunks_exact(BLOCK)) {
                 // SAFETY: the unit made these columns of the strip's rows.
                 let x = unsafe { written(&x[..width]) };
@@ -192,7 +229,19 @@ pub fn matmul_panels(
 ) {
     let job = Job::new(isa, w, a, mode);
     let out = Output::new(&job, out, ld_out, panels.clone());
-    job.run(&out, 0..a.rows(), panels);
+    job.with_decoded(|decoded| job.run(&out, 0..a.rows(), panels, decoded));
+}
+
+/// Where a thread keeps panels that it has decoded: the unit it is at, or two blocks of each panel of a strip.
+struct Decoded<'a> {
+    memory: &'a mut Scratch<i16>,
+    /// Panels that are there, whole.
+    panels: Range<usize>,
+}
+
+thread_local! {
+    /// Memory of [`Decoded`], kept for the next product.
+    static DECODED: RefCell<Scratch<i16>> = const { RefCell::new(Scratch::new()) };
 }
 
 struct Job<'a> {
@@ -249,7 +298,6 @@ impl<'a> Job<'a> {
     fn unit_pairs(&self) -> usize {
         let pair_bytes = PAIR * self.w.blocks() * PANEL_BLOCK * size_of::<i16>();
         match self.a.rows() {
-            rows if rows <= self.kernels.wide_rows => QUAD / PAIR,
             ..=STRIP => 1,
             _ => (UNIT_BYTES / pair_bytes).clamp(1, BLOCK / PANEL),
         }
@@ -257,16 +305,23 @@ impl<'a> Job<'a> {
 
     /// Calls `f(rows, panels)` for units of `pairs` pairs of panels and segments of rows: weights cross the memory bus
     /// once, a unit's segments one after the other.
-    fn share_out(&self, pool: &Pool, pairs: usize, f: impl Fn(Range<usize>, Range<usize>) + Sync) {
+    fn share_out(&self, pool: &Pool, pairs: usize, f: impl Fn(Range<usize>, Range<usize>, &mut Decoded<'_>) + Sync) {
         let (rows, panels) = (self.a.rows(), self.w.panels());
         let (segments, units) = (rows.div_ceil(SEGMENT), panels.div_ceil(PAIR * pairs));
         pool.for_each_guided(segments * units, |items| {
-            for item in items {
-                let (unit, segment) = (item / segments, item % segments);
-                let panels = unit * pairs * PAIR..((unit + 1) * pairs * PAIR).min(panels);
-                f(segment * SEGMENT..((segment + 1) * SEGMENT).min(rows), panels);
-            }
+            self.with_decoded(|decoded| {
+                for item in items {
+                    let (unit, segment) = (item / segments, item % segments);
+                    let panels = unit * pairs * PAIR..((unit + 1) * pairs * PAIR).min(panels);
+                    f(segment * SEGMENT..((segment + 1) * SEGMENT).min(rows), panels, decoded);
+                }
+            });
         });
+    }
+
+    /// Calls `f` with this thread's memory for decoded panels, none of them there yet.
+    fn with_decoded(&self, f: impl FnOnce(&mut Decoded<'_>)) {
+        DECODED.with_borrow_mut(|memory| f(&mut Decoded { memory, panels: 0..0 }));
     }
 
     /// Strips of whole tiles of some rows.
@@ -281,45 +336,76 @@ impl<'a> Job<'a> {
     }
 
     /// Some rows by some panels.
-    fn run(&self, out: &Output, rows: Range<usize>, panels: Range<usize>) {
-        let mut acc = Lines([const { MaybeUninit::uninit() }; QUAD / PAIR * STRIP]);
+    fn run(&self, out: &Output, rows: Range<usize>, panels: Range<usize>, decoded: &mut Decoded<'_>) {
+        let mut acc = Lines([const { MaybeUninit::uninit() }; STRIP]);
+        // Where several strips go by, the first leaves the panels to the others.
+        let keep = self.a.rows() > STRIP;
+        let blocks = self.w.blocks();
+        let memory = match (self.w.format(), keep) {
+            (Format::Wide, _) => 0,
+            (Format::Compact, true) => panels.len() * blocks,
+            (Format::Compact, false) => PAIR * DOUBLE,
+        };
+        let memory = decoded.memory.fit(memory * DECODED_STRIDE).expect("memory for the panels of a unit").as_mut_ptr();
         for strip in self.strips(rows) {
             let mut panel = panels.start;
             while panel < panels.end {
-                let wide = strip.len() <= self.kernels.wide_rows && panels.end - panel >= QUAD;
-                let count = if wide { QUAD } else { PAIR.min(panels.end - panel) };
-                let first = |panel: usize| {
-                    let column = panel / self.w.parts() * PANEL;
-                    let offset = (strip.start - out.row) * out.ld + column - out.columns.start;
-                    (out.first.at(offset), out.columns.end - column)
+                let count = PAIR.min(panels.end - panel);
+                let column = panel / self.w.parts() * PANEL;
+                let to = out.first.at((strip.start - out.row) * out.ld + column - out.columns.start);
+                let weights = match (keep, decoded.panels == panels) {
+                    (true, there) => Place { memory, first: panel - panels.start, blocks, there },
+                    (false, _) => Place { memory, first: 0, blocks: DOUBLE, there: false },
                 };
-                self.strip(&mut acc.0, strip.clone(), panel, count, first(panel).0, out.ld);
-                for (pair, acc) in acc.0.chunks_exact(STRIP).enumerate().take(count.div_ceil(PAIR)) {
-                    // SAFETY: the strip's rows of each pair are written.
-                    let acc: &[[f32; PAIR * PANEL]] = unsafe { written(&acc[..strip.len()]) };
-                    let (to, left) = first(panel + pair * PAIR);
-                    let width = PAIR.min(count) / self.w.parts() * PANEL;
-                    finish_rows(self.isa, acc, to, out.ld, width.min(left), self.mode);
-                }
+                self.strip(&mut acc.0, strip.clone(), panel, count, weights, (to, out.ld));
+                // SAFETY: the strip's rows are written.
+                let acc: &[[f32; PAIR * PANEL]] = unsafe { written(&acc.0[..strip.len()]) };
+                let width = (count / self.w.parts() * PANEL).min(out.columns.end - column);
+                finish_rows(self.isa, acc, to, out.ld, width, self.mode);
                 panel += count;
+            }
+            if keep {
+                decoded.panels = panels.clone();
             }
         }
     }
 
-    /// Accumulators of some rows by some panels.
+    /// Accumulators of some rows by some panels. `out` is where they will go and its stride.
     fn strip(
         &self,
-        acc: &mut [MaybeUninit<[f32; PAIR * PANEL]>; QUAD / PAIR * STRIP],
+        acc: &mut [MaybeUninit<[f32; PAIR * PANEL]>; STRIP],
         rows: Range<usize>,
         panel: usize,
         count: usize,
-        out: *const f32,
-        out_stride: usize,
+        place: Place,
+        (out, out_stride): (*const f32, usize),
     ) {
         let blocks = self.w.blocks();
         let of = |i: usize| panel + i % count;
-        let w = |panel: usize| self.w.q().as_ptr().wrapping_add(panel * blocks * PANEL_BLOCK);
+        let lies = |i: usize| place.memory.wrapping_add((place.first + i % count) * place.blocks * DECODED_STRIDE);
         let w_g = |panel: usize| self.w.g().as_ptr().wrapping_add(panel * blocks * PANEL);
+        // What follows in memory: the panels after these.
+        let ahead = |i: usize| self.w.panel_start(of(i) + count);
+        let (w, w_stride, w_mask, codes, ahead): ([*mut i16; PAIR], _, _, _, _) = match self.w.panel(panel) {
+            Panel::Wide(_) => {
+                let w = |i| self.w.panel_start(of(i)).cast::<i16>().cast_mut();
+                (std::array::from_fn(w), PANEL_BLOCK, usize::MAX, None, std::array::from_fn(ahead))
+            }
+            Panel::Compact(..) if place.there => {
+                let ahead = |i| lies(i).wrapping_add(count * place.blocks * DECODED_STRIDE).cast_const().cast();
+                (std::array::from_fn(lies), DECODED_STRIDE, usize::MAX, None, std::array::from_fn(ahead))
+            }
+            Panel::Compact(..) => {
+                let codes = std::array::from_fn(|i| match self.w.panel(of(i)) {
+                    Panel::Compact(q, patches) => {
+                        Codes { first: q.as_ptr(), patches: (patches.as_ptr(), patches.len()) }
+                    }
+                    Panel::Wide(_) => unreachable!("a matrix has one format"),
+                });
+                let mask = if place.blocks == DOUBLE { DOUBLE - 1 } else { usize::MAX };
+                (std::array::from_fn(lies), DECODED_STRIDE, mask, Some(codes), std::array::from_fn(ahead))
+            }
+        };
         let strip = Strip {
             rows: rows.len(),
             blocks,
@@ -327,17 +413,40 @@ impl<'a> Job<'a> {
             a_shift: self.a.shifts().as_ptr().wrapping_add(rows.start),
             a_stride: self.a.rows(),
             panels: count,
-            w: std::array::from_fn(|i| w(of(i))),
+            w,
+            w_stride,
+            w_mask,
+            codes,
             w_g: std::array::from_fn(|i| w_g(of(i))),
-            ahead: std::array::from_fn(|i| w(of(i) + count)),
+            ahead,
             acc: acc.as_mut_ptr().cast(),
             out,
             out_stride,
         };
         // SAFETY: rows.end <= rows and panel + count <= panels of the buffers behind the pointers, the accumulators
-        // have a column pair for each row and pair of panels; the `Isa` vouches for the path.
+        // have two panels for each row, decoded blocks the memory of their panel in this thread's
+        // own; the `Isa` vouches for the path.
         unsafe { (self.kernels.strip)(&strip) }
     }
+}
+
+/// Blocks of a panel in memory at a time where a strip is the only one.
+const DOUBLE: usize = 2;
+
+/// Elements from one decoded block to the next. Not a power of two: what is written and what is read at the same time would
+/// compete for the same places of the first cache.
+const DECODED_STRIDE: usize = PANEL_BLOCK + 96;
+
+/// Where the decoded blocks of a strip's panels lie.
+#[derive(Clone, Copy)]
+struct Place {
+    memory: *mut i16,
+    /// Panels before the first.
+    first: usize,
+    /// Blocks of memory of each panel.
+    blocks: usize,
+    /// They have been decoded.
+    there: bool,
 }
 
 /// # Safety

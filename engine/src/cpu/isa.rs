@@ -57,6 +57,14 @@ impl Isa {
         Ok(Isa(path))
     }
 
+    /// The path that the environment variable [`ENV`] names, if it is set and not empty, else the best one.
+    ///
+    /// # Errors
+    /// As [`Isa::choose`].
+    pub fn from_environment() -> Result<Isa> {
+        Isa::choose(std::env::var(ENV).ok().filter(|word| !word.is_empty()).as_deref())
+    }
+
     /// The path itself.
     pub fn path(self) -> Path {
         self.0

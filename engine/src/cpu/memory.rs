@@ -125,6 +125,11 @@ impl<T: Plain> Default for Scratch<T> {
 }
 
 impl<T: Plain> Scratch<T> {
+    /// No memory yet.
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+
     /// `len` elements, of unspecified values.
     ///
     /// # Errors

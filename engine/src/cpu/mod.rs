@@ -5,7 +5,7 @@
 //! one source compiled once per instruction set. What depends on the machine is speed only.
 //!
 //! * [`isa`] which instruction set is used, [`pool`] threads, [`memory`] buffers
-//! * [`quantize`] and [`pack`]: f32 rows to integers, weights to panels
+//! * [`quantize`] and [`pack`]: f32 rows to integers, weights to panels, in eleven bits each by `compact`
 //! * [`gemm`] and [`dot`]: products of integers, by `portable`, `avx2` or `avx512` tiles
 //! * [`ops`]: norms, rotary embedding, activation, softmax, log-sums, sketch
 //!
@@ -20,6 +20,7 @@ mod avx2;
 mod avx512;
 mod backend;
 pub mod cache;
+mod compact;
 pub mod dot;
 pub mod forward;
 pub mod gemm;

@@ -4,10 +4,12 @@
 //! axis that one multiply-add instruction takes, for the 16 rows that fill one 512-bit register (or two
 //! of 256 bits). A panel is one sequential stream, and no instruction set needs another order.
 //! `g` is `[row / 16][block][16]`. Rows are padded with zeros to whole panels.
+//! Weights from bf16 are kept in eleven bits each ([`super::compact`]) and decoded block by block into this order.
 
 use std::io;
 use std::sync::Mutex;
 
+use super::compact::{self, COMPACT_BLOCK, Patch};
 use super::isa::{Isa, dispatched};
 use super::memory::{Buffer, Shared};
 use super::pool::Pool;
@@ -19,6 +21,25 @@ pub const PANEL: usize = 16;
 
 /// Elements of one block of one panel.
 pub(super) const PANEL_BLOCK: usize = PANEL * BLOCK;
+
+/// How packed weights lie in memory. Products are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Eleven bits a weight, and four more bytes for one that does not fit: none or few where weights come from bf16.
+    Compact,
+    /// Sixteen bits a weight.
+    Wide,
+}
+
+impl Format {
+    /// Bytes of one block of one panel.
+    fn block_bytes(self) -> usize {
+        match self {
+            Format::Compact => COMPACT_BLOCK,
+            Format::Wide => PANEL_BLOCK * size_of::<i16>(),
+        }
+    }
+}
 
 /// Why a matrix could not be packed.
 #[derive(Debug, thiserror::Error)]
@@ -50,8 +71,21 @@ pub struct PackedMatrix {
     rows: usize,
     cols: usize,
     parts: usize,
-    q: Buffer<i16>,
+    /// The panels' blocks, in the format.
+    q: Buffer<u8>,
+    format: Format,
+    /// Weights kept apart, panel by panel; those of panel p are `patches[first_patch[p]..first_patch[p + 1]]`.
+    patches: Vec<Patch>,
+    first_patch: Vec<usize>,
     g: Buffer<i8>,
+}
+
+/// One panel of a matrix.
+pub(super) enum Panel<'a> {
+    /// `[block][64][16][2]`.
+    Wide(&'a [i16]),
+    /// Codes, `[block][COMPACT_BLOCK]`, and what has none.
+    Compact(&'a [u8], &'a [Patch]),
 }
 
 impl PackedMatrix {
@@ -63,11 +97,12 @@ impl PackedMatrix {
     pub fn pack(
         isa: Isa,
         pool: &Pool,
+        format: Format,
         rows: usize,
         cols: usize,
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Result<Self, PackError> {
-        Self::pack_parts(isa, pool, 1, rows, cols, |_, row, x| fill(row, x))
+        Self::pack_parts(isa, pool, format, (1, rows, cols), |_, row, x| fill(row, x))
     }
 
     /// Packs two matrices of the same shape with their panels alternating, so that 16 gate and the matching 16 up values
@@ -78,28 +113,29 @@ impl PackedMatrix {
     pub fn pack_gate_up(
         isa: Isa,
         pool: &Pool,
+        format: Format,
         rows: usize,
         cols: usize,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self, PackError> {
-        Self::pack_parts(isa, pool, 2, rows, cols, fill)
+        Self::pack_parts(isa, pool, format, (2, rows, cols), fill)
     }
 
     fn pack_parts(
         isa: Isa,
         pool: &Pool,
-        parts: usize,
-        rows: usize,
-        cols: usize,
+        format: Format,
+        (parts, rows, cols): (usize, usize, usize),
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Result<Self, PackError> {
         let (blocks, panels) = (cols.div_ceil(BLOCK), parts * rows.div_ceil(PANEL));
-        let groups = panels.saturating_mul(blocks * PANEL);
-        let len = groups.saturating_mul(BLOCK);
-        let memory = |source| PackError::Memory { bytes: len.saturating_mul(2), source };
-        let mut q = Buffer::<i16>::zeroed(len).map_err(memory)?;
+        let (panel_bytes, groups) = (blocks * format.block_bytes(), panels.saturating_mul(blocks * PANEL));
+        let bytes = panels.saturating_mul(panel_bytes);
+        let memory = |source| PackError::Memory { bytes, source };
+        let mut q = Buffer::<u8>::zeroed(bytes).map_err(memory)?;
         let mut g = Buffer::<i8>::zeroed(groups).map_err(memory)?;
         let (q_out, g_out) = (Shared::new(&mut q), Shared::new(&mut g));
+        let apart: Mutex<Vec<(usize, Vec<Patch>)>> = Mutex::default();
         let worst: Mutex<Option<(usize, usize, FaultKind)>> = Mutex::new(None);
         pool.for_each(panels, 8, |range| {
             let mut x = vec![0f32; PANEL * blocks * BLOCK];
@@ -116,11 +152,16 @@ impl PackedMatrix {
                 // SAFETY: the panel's own part of the two buffers; each panel is dealt out once.
                 let (q, g) = unsafe {
                     (
-                        std::slice::from_raw_parts_mut(q_out.at(panel * groups * BLOCK), groups * BLOCK),
+                        std::slice::from_raw_parts_mut(q_out.at(panel * panel_bytes), panel_bytes),
                         std::slice::from_raw_parts_mut(g_out.at(panel * groups), groups),
                     )
                 };
-                if let Err((lane, kind)) = pack_panel(isa, &x, q, g) {
+                let mut patches = Vec::new();
+                let packed = pack_panel(isa, format, &x, q, g, &mut patches);
+                if !patches.is_empty() {
+                    apart.lock().expect("no panic while held").push((panel, patches));
+                }
+                if let Err((lane, kind)) = packed {
                     let mut worst = worst.lock().expect("no panic while held");
                     let fault = (part, first + lane, kind);
                     if worst.is_none_or(|w| (fault.0, fault.1) < (w.0, w.1)) {
@@ -131,7 +172,19 @@ impl PackedMatrix {
         });
         match worst.into_inner().expect("no panic while held") {
             Some((part, row, kind)) => Err(PackError::Fault { part, row, kind }),
-            None => Ok(Self { rows, cols, parts, q, g }),
+            None => {
+                let mut apart = apart.into_inner().expect("no panic while held");
+                apart.sort_unstable_by_key(|(panel, _)| *panel);
+                let mut counts = vec![0; panels];
+                apart.iter().for_each(|(panel, patches)| counts[*panel] = patches.len());
+                let ends = counts.into_iter().scan(0, |end, n| {
+                    *end += n;
+                    Some(*end)
+                });
+                let first_patch = std::iter::once(0).chain(ends).collect();
+                let patches = apart.into_iter().flat_map(|(_, patches)| patches).collect();
+                Ok(Self { rows, cols, parts, q, format, patches, first_patch, g })
+            }
         }
     }
 
@@ -160,20 +213,43 @@ impl PackedMatrix {
         self.parts * self.rows.div_ceil(PANEL)
     }
 
-    /// Memory that the packed form of `parts` matrices of `rows` by `cols` takes, bytes.
-    pub fn bytes_of(parts: usize, rows: usize, cols: usize) -> u64 {
+    /// Memory that the packed form of `parts` matrices of `rows` by `cols` takes, bytes, but for weights that
+    /// [`Format::Compact`] keeps apart.
+    pub fn bytes_of(format: Format, parts: usize, rows: usize, cols: usize) -> u64 {
         let panels = (parts as u64).saturating_mul(rows.div_ceil(PANEL) as u64);
-        let groups = panels.saturating_mul((cols.div_ceil(BLOCK) * PANEL) as u64);
-        groups.saturating_mul((BLOCK * size_of::<i16>() + size_of::<i8>()) as u64)
+        let blocks = panels.saturating_mul(cols.div_ceil(BLOCK) as u64);
+        blocks.saturating_mul((format.block_bytes() + PANEL) as u64)
     }
 
     /// Memory of the weights and exponents.
     pub fn bytes(&self) -> usize {
-        self.q.len() * size_of::<i16>() + self.g.len()
+        self.q.len() + self.g.len() + size_of_val(&self.patches[..])
     }
 
-    pub(super) fn q(&self) -> &[i16] {
-        &self.q
+    /// Weights that have no eleven-bit code.
+    pub fn kept_apart(&self) -> usize {
+        self.patches.len()
+    }
+
+    pub(super) fn panel(&self, panel: usize) -> Panel<'_> {
+        let bytes = self.blocks() * self.format.block_bytes();
+        let q = &self.q[panel * bytes..][..bytes];
+        match self.format {
+            Format::Compact => Panel::Compact(q, &self.patches[self.first_patch[panel]..self.first_patch[panel + 1]]),
+            Format::Wide => {
+                // SAFETY: whole and aligned elements (a buffer is aligned to cache lines), written as such.
+                Panel::Wide(unsafe { std::slice::from_raw_parts(q.as_ptr().cast(), bytes / size_of::<i16>()) })
+            }
+        }
+    }
+
+    /// The address of a panel, or of one after the last; not for reading.
+    pub(super) fn panel_start(&self, panel: usize) -> *const u8 {
+        self.q.as_ptr().wrapping_add(panel * self.blocks() * self.format.block_bytes())
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
     }
 
     pub(super) fn g(&self) -> &[i8] {
@@ -187,26 +263,48 @@ impl PackedMatrix {
     pub fn row(&self, part: usize, row: usize) -> (Vec<i16>, Vec<i8>) {
         assert!(part < self.parts && row < self.rows, "row {row} of part {part}");
         let (panel, lane) = (row / PANEL * self.parts + part, row % PANEL);
-        let first = panel * self.blocks();
-        let g = (0..self.blocks()).map(|b| self.g[(first + b) * PANEL + lane]).collect();
-        let at = |k: usize| (first + k / BLOCK) * PANEL_BLOCK + (k % BLOCK / 2) * 2 * PANEL + lane * 2 + k % 2;
-        ((0..self.blocks() * BLOCK).map(|k| self.q[at(k)]).collect(), g)
+        let g = (0..self.blocks()).map(|b| self.g[(panel * self.blocks() + b) * PANEL + lane]).collect();
+        let q = match self.panel(panel) {
+            Panel::Wide(q) => q.to_vec(),
+            Panel::Compact(codes, patches) => {
+                let mut q = vec![0; self.blocks() * PANEL_BLOCK];
+                for (codes, q) in codes.as_chunks().0.iter().zip(q.as_chunks_mut().0) {
+                    compact::decode(codes, q);
+                }
+                patches.iter().for_each(|patch| q[patch.at as usize] = patch.q);
+                q
+            }
+        };
+        let at = |k: usize| k / BLOCK * PANEL_BLOCK + (k % BLOCK / 2) * 2 * PANEL + lane * 2 + k % 2;
+        ((0..self.blocks() * BLOCK).map(|k| q[at(k)]).collect(), g)
     }
 }
 
 dispatched! {
-    /// Quantizes `x`, `[16][blocks * 128]`, into one panel; on a fault the lane of the lowest faulty row.
-    fn pack_panel(x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), (usize, FaultKind)> = pack_panel_body;
+    /// Quantizes `x`, `[16][blocks * 128]`, into one panel and what it keeps apart; on a fault the lane of the lowest
+    /// faulty row.
+    fn pack_panel(
+        format: Format,
+        x: &[f32],
+        q: &mut [u8],
+        g: &mut [i8],
+        patches: &mut Vec<Patch>,
+    ) -> Result<(), (usize, FaultKind)> = pack_panel_body;
 }
 
 #[inline(always)]
-fn pack_panel_body(x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), (usize, FaultKind)> {
+fn pack_panel_body(
+    format: Format,
+    x: &[f32],
+    q: &mut [u8],
+    g: &mut [i8],
+    patches: &mut Vec<Patch>,
+) -> Result<(), (usize, FaultKind)> {
     let width = x.len() / PANEL;
     let mut rows = [[0i16; BLOCK]; PANEL];
     let mut fault: Option<(usize, FaultKind)> = None;
-    let (q, _) = q.as_chunks_mut::<PANEL_BLOCK>();
     let (g, _) = g.as_chunks_mut::<PANEL>();
-    for (block, (q, g)) in q.iter_mut().zip(g).enumerate() {
+    for (block, (q, g)) in q.chunks_exact_mut(format.block_bytes()).zip(g).enumerate() {
         for lane in 0..PANEL {
             let start = lane * width + block * BLOCK;
             let x: &[f32; BLOCK] = x[start..start + BLOCK].try_into().expect("a whole block");
@@ -216,7 +314,20 @@ fn pack_panel_body(x: &[f32], q: &mut [i16], g: &mut [i8]) -> Result<(), (usize,
                 Err(_) => {}
             }
         }
-        interleave(&rows, q);
+        let mut integers = [0; PANEL_BLOCK];
+        interleave(&rows, &mut integers);
+        match format {
+            Format::Wide => {
+                let elements = q.as_chunks_mut().0.iter_mut();
+                elements.zip(integers).for_each(|(to, q)| *to = q.to_ne_bytes());
+            }
+            Format::Compact => {
+                let q = q.try_into().expect("a whole block");
+                compact::encode(&integers, q, |i, q| {
+                    patches.push(Patch { at: (block * PANEL_BLOCK + i) as u32, q });
+                });
+            }
+        }
     }
     fault.map_or(Ok(()), Err)
 }

@@ -1,8 +1,9 @@
 //! Integer tiles in plain Rust: the path of every machine without AVX2. Correct first; the compiler
 //! vectorises the inner loop with what the target's baseline has.
 
-use super::gemm::Strip;
-use super::pack::{PANEL, PANEL_BLOCK};
+use super::compact::{COMPACT_BLOCK, decode};
+use super::gemm::{PAIR, Strip};
+use super::pack::PANEL;
 use super::quantize::{BLOCK, STRIDE};
 
 /// Rows of a tile at most.
@@ -15,12 +16,24 @@ pub(super) const ROWS: usize = 4;
 pub(super) unsafe fn strip(s: &Strip) {
     // SAFETY: the accumulators have a column pair for each row.
     unsafe { s.acc.write_bytes(0, s.rows * 2 * PANEL) };
+    let mut patched = [0; PAIR];
     for block in 0..s.blocks {
+        let place = (block & s.w_mask) * s.w_stride;
+        if let Some(codes) = &s.codes {
+            for panel in 0..s.panels {
+                // SAFETY: the panels have this block, and memory where it is to be.
+                unsafe {
+                    let to = s.w[panel].add(place);
+                    decode(&*codes[panel].first.add(block * COMPACT_BLOCK).cast(), &mut *to.cast());
+                    codes[panel].patch(block, to, &mut patched[panel]);
+                }
+            }
+        }
         for (panel, row) in (0..s.panels).flat_map(|panel| (0..s.rows).map(move |row| (panel, row))) {
             // SAFETY: the caller's pointers cover these rows, panels and blocks.
             unsafe {
                 let at = block * s.a_stride + row;
-                let d = dot_panel(s.a.add(at * STRIDE), s.w[panel].add(block * PANEL_BLOCK), BLOCK / 2);
+                let d = dot_panel(s.a.add(at * STRIDE), s.w[panel].add(place), BLOCK / 2);
                 for (lane, d) in d.into_iter().enumerate() {
                     let g = i32::from(*s.w_g[panel].add(block * PANEL + lane));
                     let scale = f32::from_bits((((g + 127) << 23) + *s.a_shift.add(at)) as u32);

@@ -4,10 +4,9 @@
 //! it is, also in tied models: rows are read from the checkpoint as they are (NUMERICS section 4).
 
 use super::isa::Isa;
-use super::pack::{PackError, PackedMatrix};
+use super::pack::{Format, PackError, PackedMatrix};
 use super::pool::Pool;
-use crate::checkpoint::{Checkpoint, TensorView};
-use crate::config::Config;
+use crate::checkpoint::{Checkpoint, Dtype, TensorView};
 use crate::{Error, Result};
 
 /// One layer. Stacked matrices are one product of the same input.
@@ -63,24 +62,63 @@ impl Weights {
         Ok(weights)
     }
 
-    /// [`Weights::bytes`] of a checkpoint with this config, known before any is packed.
-    pub fn bytes_for(config: &Config) -> u64 {
-        let (hidden, intermediate, query) = (config.hidden_size, config.intermediate_size, config.query_width());
-        let layer = [
-            PackedMatrix::bytes_of(1, query + 2 * config.key_value_width(), hidden),
-            PackedMatrix::bytes_of(1, hidden, query),
-            PackedMatrix::bytes_of(2, intermediate, hidden),
-            PackedMatrix::bytes_of(1, hidden, intermediate),
-        ];
-        let layer = layer.into_iter().fold(0, u64::saturating_add);
-        let head = PackedMatrix::bytes_of(1, config.vocab_size, hidden);
-        layer.saturating_mul(config.num_hidden_layers as u64).saturating_add(head)
+    /// [`Weights::bytes`] of a checkpoint, known before any is packed, but for the few weights that
+    /// [`Format::Compact`] keeps apart.
+    ///
+    /// # Errors
+    /// As [`Weights::load`], for a tensor that is not there.
+    pub fn bytes_for(checkpoint: &Checkpoint, isa: Isa) -> Result<u64> {
+        let config = checkpoint.config();
+        let size = |names: &[&str], prefix: &str, parts: usize| -> Result<u64> {
+            let views = names.iter().map(|name| checkpoint.tensor(&format!("{prefix}{name}.weight")));
+            let views = views.collect::<Result<Vec<_>>>()?;
+            let rows = views.iter().map(|v| v.rows()).sum::<usize>() / parts;
+            Ok(PackedMatrix::bytes_of(format_of(isa, &views), parts, rows, views[0].columns()))
+        };
+        let mut bytes = match config.tie_word_embeddings {
+            true => {
+                let view = checkpoint.embedding();
+                PackedMatrix::bytes_of(format_of(isa, &[view]), 1, view.rows(), view.columns())
+            }
+            false => size(&["lm_head"], "", 1)?,
+        };
+        for layer in 0..config.num_hidden_layers {
+            let prefix = format!("model.layers.{layer}.");
+            for (names, parts) in STACKS {
+                bytes = bytes.saturating_add(size(names, &prefix, parts)?);
+            }
+        }
+        Ok(bytes)
     }
 
     /// Memory of the packed matrices, bytes.
     pub fn bytes(&self) -> usize {
-        let layer = |l: &LayerWeights| l.qkv.bytes() + l.o.bytes() + l.gate_up.bytes() + l.down.bytes();
-        self.layers.iter().map(layer).sum::<usize>() + self.head.bytes()
+        self.matrices().map(PackedMatrix::bytes).sum()
+    }
+
+    /// Weights that [`Format::Compact`] keeps apart.
+    pub fn kept_apart(&self) -> usize {
+        self.matrices().map(PackedMatrix::kept_apart).sum()
+    }
+
+    fn matrices(&self) -> impl Iterator<Item = &PackedMatrix> {
+        self.layers.iter().flat_map(|l| [&l.qkv, &l.o, &l.gate_up, &l.down]).chain([&self.head])
+    }
+}
+
+/// The matrices of a layer and how many parts each has.
+const STACKS: [(&[&str], usize); 4] = [
+    (&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], 1),
+    (&["self_attn.o_proj"], 1),
+    (&["mlp.gate_proj", "mlp.up_proj"], 2),
+    (&["mlp.down_proj"], 1),
+];
+
+/// Eleven bits hold what comes from bf16; without vector instructions they would take longer to decode than to read.
+fn format_of(isa: Isa, views: &[TensorView<'_>]) -> Format {
+    match isa != Isa::PORTABLE && views.iter().all(|view| view.dtype() == Dtype::Bf16) {
+        true => Format::Compact,
+        false => Format::Wide,
     }
 }
 
@@ -106,10 +144,7 @@ impl Load<'_> {
             gate_up: self.gate_up(gate, up)?,
             down: self.stacked(&[view("mlp.down_proj")?])?,
         };
-        for part in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
-            .into_iter()
-            .chain(["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"])
-        {
+        for part in STACKS.iter().flat_map(|(names, _)| *names) {
             self.checkpoint.release_pages(&name(part));
         }
         Ok(layer)
@@ -151,14 +186,14 @@ impl Load<'_> {
             let (view, row) = find(row);
             view.row_to_f32(row, out);
         };
-        PackedMatrix::pack(self.isa, self.pool, rows, views[0].columns(), fill)
+        PackedMatrix::pack(self.isa, self.pool, format_of(self.isa, views), rows, views[0].columns(), fill)
             .map_err(|e| refused(e, |_, row| find(row)))
     }
 
     fn gate_up(&self, gate: TensorView<'_>, up: TensorView<'_>) -> Result<PackedMatrix> {
         let parts = [gate, up];
         let fill = |part: usize, row: usize, out: &mut [f32]| parts[part].row_to_f32(row, out);
-        PackedMatrix::pack_gate_up(self.isa, self.pool, gate.rows(), gate.columns(), fill)
+        PackedMatrix::pack_gate_up(self.isa, self.pool, format_of(self.isa, &parts), gate.rows(), gate.columns(), fill)
             .map_err(|e| refused(e, |part, row| (&parts[part], row)))
     }
 }

@@ -58,6 +58,8 @@ pub const PAGE: u32 = 128;
 pub const FRAGMENT_BYTES: u32 = 512;
 pub const MAX_HEAD_DIM: u32 = 256;
 pub const PREFILL_COLUMNS: u32 = 64;
+pub const MMA_PEAK_THREADS: u32 = 256;
+pub const MMA_PEAK_CHAINS: u32 = 8;
 #[repr(C)]
 #[derive(Debug, Copy, Clone)]
 pub struct quantize_weights_params {
@@ -752,6 +754,25 @@ const _: () = {
     ["Offset of field: final_norm_params::eps"][::core::mem::offset_of!(final_norm_params, eps) - 96usize];
     ["Offset of field: final_norm_params::reserved"][::core::mem::offset_of!(final_norm_params, reserved) - 100usize];
 };
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct mma_peak_params {
+    pub a: *const u32,
+    pub b: *const u32,
+    pub out: *mut u32,
+    pub loops: u32,
+    pub reserved: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of mma_peak_params"][::core::mem::size_of::<mma_peak_params>() - 32usize];
+    ["Alignment of mma_peak_params"][::core::mem::align_of::<mma_peak_params>() - 8usize];
+    ["Offset of field: mma_peak_params::a"][::core::mem::offset_of!(mma_peak_params, a) - 0usize];
+    ["Offset of field: mma_peak_params::b"][::core::mem::offset_of!(mma_peak_params, b) - 8usize];
+    ["Offset of field: mma_peak_params::out"][::core::mem::offset_of!(mma_peak_params, out) - 16usize];
+    ["Offset of field: mma_peak_params::loops"][::core::mem::offset_of!(mma_peak_params, loops) - 24usize];
+    ["Offset of field: mma_peak_params::reserved"][::core::mem::offset_of!(mma_peak_params, reserved) - 28usize];
+};
 macro_rules! plain {
     ($($name:ident),*) => {$(
         // SAFETY: plain C data whose layout the assertions above hold.
@@ -784,5 +805,6 @@ plain!(
     combine_chunks_params,
     attend_tile,
     attend_prefill_params,
-    final_norm_params
+    final_norm_params,
+    mma_peak_params
 );

@@ -1,13 +1,14 @@
 //! Typed device memory.
 //!
-//! Every buffer is initialised when it is made. Copies from and to ordinary host memory wait for their end: they are
-//! for loading and for tests, and what runs in every step uses pinned memory.
+//! Every buffer is initialised when it is made. [`DeviceBuffer::write`] and [`DeviceBuffer::read`] wait for their end: they
+//! are for tests and for what is rare. What runs in every step, and what is large, is queued through pinned memory.
 
 use std::ops::Range;
 
-use cudarc::driver::{CudaSlice, DeviceRepr, ValidAsZeroBits};
+use cudarc::driver::{CudaSlice, DeviceRepr, ValidAsZeroBits, result};
 
 use super::Device;
+use super::ring::HALF_BYTES;
 use crate::{Error, Result};
 
 /// What a buffer can hold: plain data of one layout on both sides, zero bits included.
@@ -53,6 +54,33 @@ impl<T: Element> DeviceBuffer<T> {
         // SAFETY: waited for below, and after an error nothing more is copied.
         unsafe { self.queue_copy(start, values) }?;
         self.device.synchronize()
+    }
+
+    /// As [`DeviceBuffer::write`], in stream order and without waiting: `values` go through the device's ring.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::write`].
+    pub fn queue(&mut self, start: usize, values: &[T]) -> Result<()> {
+        self.range(start, values.len())?;
+        let device = self.device.clone();
+        let mut ring = device.ring()?;
+        let most = HALF_BYTES / size_of::<T>();
+        for (i, piece) in values.chunks(most).enumerate() {
+            let held = ring.hold(piece).map_err(|e| device.error("copying to the device", e))?;
+            // SAFETY: the ring keeps what it holds until the copy, queued before the next `hold`, has run.
+            unsafe { self.queue_copy(start + i * most, held) }?;
+        }
+        Ok(())
+    }
+
+    /// A copy of `values` on the device as soon as what is queued later runs.
+    ///
+    /// # Errors
+    /// As [`DeviceBuffer::zeroed`].
+    pub fn queued(device: &Device, values: &[T]) -> Result<Self> {
+        let mut buffer = Self::zeroed(device, values.len())?;
+        buffer.queue(0, values)?;
+        Ok(buffer)
     }
 
     /// As [`DeviceBuffer::write`], without waiting.
@@ -102,6 +130,45 @@ impl<T: Element> DeviceBuffer<T> {
         cleared.map_err(|e| self.device.error("clearing device memory", e))
     }
 
+    /// Copies all of `from`, which has as many elements and is on the same device, in stream order.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when it has another number of elements, [`Error::Device`] with the driver's words.
+    pub(super) fn copy_from(&mut self, from: &Self) -> Result<()> {
+        if from.len != self.len {
+            let problem = format!("{} elements into {}", from.len, self.len);
+            return Err(Error::Request { field: "device buffer".into(), problem });
+        }
+        let copied = self.device.stream().memcpy_dtod(&from.slice, &mut self.slice);
+        copied.map_err(|e| self.device.error("copying within the device", e))
+    }
+
+    /// The memory, for libraries.
+    pub(super) fn slice(&self) -> &CudaSlice<T> {
+        &self.slice
+    }
+
+    /// The memory, for libraries.
+    pub(super) fn slice_mut(&mut self) -> &mut CudaSlice<T> {
+        &mut self.slice
+    }
+
+    /// Sets all bits of the elements of `0..len`, in stream order.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when they reach beyond the end, [`Error::Device`] with the driver's words.
+    pub(super) fn set_bits(&mut self, len: usize) -> Result<()> {
+        let range = self.range(0, len)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        self.device.bind()?;
+        let (to, bytes) = (self.address(), len * size_of::<T>());
+        // SAFETY: inside the buffer, which is freed in stream order.
+        let set = unsafe { result::memset_d8_async(to, 0xff, bytes, self.device.stream().cu_stream()) };
+        set.map_err(|e| self.device.error("setting device memory", e))
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.len
@@ -134,7 +201,7 @@ impl<T: Element> DeviceBuffer<T> {
         address
     }
 
-    fn range(&self, start: usize, len: usize) -> Result<Range<usize>> {
+    pub(super) fn range(&self, start: usize, len: usize) -> Result<Range<usize>> {
         match start.checked_add(len) {
             Some(end) if end <= self.len => Ok(start..end),
             _ => Err(Error::Request {

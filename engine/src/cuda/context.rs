@@ -1,11 +1,12 @@
 //! Devices: which there are, and one opened with its stream and its kernels.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use cudarc::driver::{CudaContext, CudaModule, CudaStream, DriverError, sys};
 
 use super::image;
 use super::launch::{Kernel, Params};
+use super::ring::Ring;
 use crate::{Error, Result};
 
 /// CUDA 13.0: the version of the compiled images and of the driver interface used here (driver 580 or later).
@@ -121,6 +122,10 @@ pub fn first_usable() -> Result<DeviceInfo> {
     usable(0).or_else(|error| (1..count).find_map(|ordinal| usable(ordinal).ok()).ok_or(error))
 }
 
+/// How often this process has waited for a device.
+#[cfg(test)]
+pub(super) static WAITS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
 /// One opened device: context, the one stream that all its work is queued on, and the kernels. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Device(Arc<Opened>);
@@ -132,6 +137,25 @@ struct Opened {
     stream: Arc<CudaStream>,
     /// By index of [`image::FILES`], loaded when the first kernel of the file is asked for.
     modules: Mutex<Vec<Option<Arc<CudaModule>>>>,
+    /// Made when the first copy is queued.
+    ring: Mutex<Option<Ring>>,
+}
+
+/// A device's ring, held by one thread.
+pub(super) struct HeldRing<'a>(MutexGuard<'a, Option<Ring>>);
+
+impl std::ops::Deref for HeldRing<'_> {
+    type Target = Ring;
+
+    fn deref(&self) -> &Ring {
+        self.0.as_ref().expect("made when it was asked for")
+    }
+}
+
+impl std::ops::DerefMut for HeldRing<'_> {
+    fn deref_mut(&mut self) -> &mut Ring {
+        self.0.as_mut().expect("made when it was asked for")
+    }
 }
 
 impl Device {
@@ -149,7 +173,7 @@ impl Device {
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(error)?;
         let modules = Mutex::new(vec![None; image::FILES.len()]);
-        Ok(Self(Arc::new(Opened { info, context, stream, modules })))
+        Ok(Self(Arc::new(Opened { info, context, stream, modules, ring: Mutex::default() })))
     }
 
     /// What the device said when it was opened.
@@ -174,12 +198,34 @@ impl Device {
         Ok(self.0.context.attribute(attribute).map_err(|e| self.error("asking for multiprocessors", e))? as u32)
     }
 
+    /// Bytes of the second-level cache.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words.
+    pub fn l2_bytes(&self) -> Result<u64> {
+        let attribute = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
+        Ok(self.0.context.attribute(attribute).map_err(|e| self.error("asking for its cache", e))? as u64)
+    }
+
     /// Waits for everything queued so far.
     ///
     /// # Errors
     /// [`Error::Device`] with what went wrong in it, in the driver's words.
     pub fn synchronize(&self) -> Result<()> {
+        #[cfg(test)]
+        WAITS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         self.0.stream.synchronize().map_err(|e| self.error("waiting for queued work", e))
+    }
+
+    /// The ring that copies to the device go through.
+    pub(super) fn ring(&self) -> Result<HeldRing<'_>> {
+        // A panic elsewhere leaves a ring whose last piece nobody copies.
+        let mut ring = self.0.ring.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if ring.is_none() {
+            let made = Ring::new(&self.0.stream);
+            *ring = Some(made.map_err(|e| self.error("allocating pinned host memory", e))?);
+        }
+        Ok(HeldRing(ring))
     }
 
     /// The kernel `name`, whose block may use up to `shared_bytes` bytes of dynamic shared memory.

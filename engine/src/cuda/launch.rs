@@ -103,6 +103,11 @@ impl<P: Params> Kernel<P> {
         launched.map_err(|e| self.error(format!("launching {shape:?}"), e))
     }
 
+    /// As `kernels/*.cu` call it.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The device it runs on.
     pub fn device(&self) -> &Device {
         &self.device

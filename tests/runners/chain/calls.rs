@@ -20,13 +20,8 @@ use super::values::{bytes, number, to_value};
 use super::{AtBlock, offline_client};
 
 /// Calls of the real chain that the local network does not offer.
-const NOT_OFFERED: [&str; 5] = [
-    "commit_timelocked_mechanism_weights",
-    "commit_timelocked_weights",
-    "commit_weights",
-    "reveal_weights",
-    "set_mechanism_weights",
-];
+const NOT_OFFERED: [&str; 4] =
+    ["commit_timelocked_mechanism_weights", "commit_weights", "reveal_weights", "set_mechanism_weights"];
 
 #[derive(Deserialize)]
 struct File {
@@ -155,6 +150,12 @@ fn own_call(case: &Case) -> Result<Option<DynamicPayload<Composite<()>>>, String
             }
             let fields = fields.iter().map(|f| bytes(&f["bytes"])).collect::<Result<Vec<_>, _>>()?;
             Ok(Some(offline::set_commitment(netuid, &fields)))
+        }
+        "commit_timelocked_weights" => {
+            let of = |name: &str| number(&case.args[name]).ok_or("no number");
+            let (round, version) = (of("reveal_round")?, of("commit_reveal_version")?);
+            let (round, version) = (u64::try_from(round).map_err(text)?, u16::try_from(version).map_err(text)?);
+            Ok(Some(offline::commit_timelocked_weights(netuid, &bytes(&case.args["commit"])?, round, version)))
         }
         _ => Ok(None),
     }

@@ -1,4 +1,4 @@
-//! Runners of the vectors of a subnet's chain: calls, storage and weights.
+//! Runners of the vectors of a subnet's chain: calls, storage, weights and commitments to them.
 //!
 //! The chain's vectors were made over the real chain's metadata. They hold here over the metadata that the local
 //! network serves, so client, local network and real chain agree on these bytes.
@@ -6,6 +6,7 @@
 
 pub mod calls;
 pub mod storage;
+pub mod tlock;
 pub mod values;
 pub mod weights;
 
@@ -22,6 +23,7 @@ use super::protocol::support::{Runner, text};
 pub const RUNNERS: &[(&str, Runner)] = &[
     ("network/chain_calls.json", calls::run),
     ("network/chain_storage.json", storage::run),
+    ("network/tlock.json", tlock::run),
     ("network/weights.json", weights::run),
 ];
 

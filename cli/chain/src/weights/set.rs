@@ -3,12 +3,37 @@
 //! The checks are made at the best block, on which the extrinsic will be executed, so that a validator reads what
 //! is wrong, and when to come back, instead of a failed extrinsic. The chain checks again; its word is the last.
 
+use std::time::Duration;
+
 use grail_protocol::signature::Signer;
 use subxt::ext::scale_value::{Composite, Value};
 use subxt::transactions::DynamicPayload;
 
-use super::{ConformedWeights, conform};
-use crate::{Chain, Hyperparameters, Included, Metagraph, Neuron, Wait, WeightsError};
+use super::{ConformedWeights, Epochs, commit_call, conform, reveal_block, reveal_round, seal};
+use crate::state::StateAt;
+use crate::{Block, Chain, Hyperparameters, Included, Metagraph, Neuron, NodeError, StateError, Wait, WeightsError};
+
+const PALLET: &str = "SubtensorModule";
+
+/// What was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubmittedWeights {
+    /// The extrinsic.
+    pub included: Included,
+    /// The weights as the chain keeps them.
+    pub sent: ConformedWeights,
+    /// When the chain will show and apply them; `None`: it has, as the subnet takes weights uncommitted.
+    pub reveal: Option<Reveal>,
+}
+
+/// When committed weights count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reveal {
+    /// First block at which the chain may reveal them.
+    pub block: u64,
+    /// Round of the beacon without which nobody can.
+    pub round: u64,
+}
 
 /// The call that sets weights.
 pub(crate) fn set_weights_call(
@@ -27,8 +52,11 @@ pub(crate) fn set_weights_call(
 }
 
 impl Chain {
-    /// Sets the weights of uids, given as real numbers of any scale. Whether the subnet takes weights or commitments
-    /// to them is read from the chain every time.
+    /// Sets the weights of uids, given as real numbers of any scale, or commits to them: which of both the subnet
+    /// takes, and in which version, is read from the chain every time.
+    ///
+    /// A commitment is revealed by the chain itself, [`Reveal`] says when. Its time is counted from the best block's
+    /// own, so a wrong clock of this machine neither shows weights early nor loses them.
     ///
     /// # Errors
     /// [`WeightsError`]; with everything but `State`, `Block` and `Submit`, nothing was sent.
@@ -39,20 +67,56 @@ impl Chain {
         weights: &[f64],
         version_key: u64,
         wait: Wait,
-    ) -> Result<Included, WeightsError> {
+    ) -> Result<SubmittedWeights, WeightsError> {
         let best = self.best().await?;
         let rules = self.hyperparameters(&best).await?;
         let metagraph = self.metagraph(&best).await?;
         let netuid = metagraph.netuid;
         let account = signer.account();
         let neuron = metagraph.neuron(&account).ok_or(WeightsError::NotRegistered { account, netuid })?;
-        if rules.commit_reveal_enabled {
-            return Err(WeightsError::CommitRevealNotSupported { netuid });
-        }
         let sent = check(&rules, &metagraph, neuron, uids, weights, version_key)?;
-        let call = set_weights_call(netuid, &sent, version_key);
-        Ok(self.submit(signer, &call, wait).await?)
+        let (call, reveal) = match rules.commit_reveal_enabled {
+            false => (set_weights_call(netuid, &sent, version_key), None),
+            true => {
+                let version = rules.commit_reveal_version.ok_or(WeightsError::NoTimelockedCommits { netuid })?;
+                let reveal = self.reveal_of(&best, &rules).await?;
+                let commit = seal(&self.settings().timelock, reveal.round, &account, &sent, version_key)?;
+                (commit_call(netuid, &commit, reveal.round, version), Some(reveal))
+            }
+        };
+        let included = self.submit(signer, &call, wait).await?;
+        Ok(SubmittedWeights { included, sent, reveal })
     }
+
+    /// When the chain will reveal what is committed in the next block.
+    async fn reveal_of(&self, best: &Block, rules: &Hyperparameters) -> Result<Reveal, WeightsError> {
+        let epochs = self.epochs(best, rules.tempo).await?;
+        let block = reveal_block(epochs, best.number, rules.reveal_period_epochs)?;
+        let beacon = self.settings().timelock.parts();
+        let now = Duration::from_millis(best.timestamp_ms);
+        let block_time = self.settings().block_time;
+        let round = reveal_round(block, best.number, block_time, now, beacon.genesis_time, beacon.period);
+        Ok(Reveal { block, round })
+    }
+
+    /// Where the subnet is in its epochs; newer runtimes count them.
+    async fn epochs(&self, block: &Block, tempo: u16) -> Result<Epochs, StateError> {
+        let netuid = self.settings().netuid;
+        self.read("the subnet's epochs", block, |state| async move { epochs(&state, netuid, tempo).await }).await
+    }
+}
+
+async fn epochs(state: &StateAt, netuid: u16, tempo: u16) -> Result<Epochs, NodeError> {
+    if !state.has_entry(PALLET, "SubnetEpochIndex") {
+        return Ok(Epochs::Fixed { tempo, netuid });
+    }
+    let key = || (netuid,);
+    let (last_epoch_block, pending_epoch_at, blocks_since_last_step) = tokio::try_join!(
+        state.value(PALLET, "LastEpochBlock", key()),
+        state.value(PALLET, "PendingEpochAt", key()),
+        state.value(PALLET, "BlocksSinceLastStep", key()),
+    )?;
+    Ok(Epochs::Counted { tempo, last_epoch_block, pending_epoch_at, blocks_since_last_step })
 }
 
 impl Hyperparameters {

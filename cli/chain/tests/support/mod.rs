@@ -14,6 +14,8 @@ use subxt::OnlineClient;
 use subxt::config::SubstrateConfig;
 use subxt::dynamic::{self, Value};
 use subxt::utils::{AccountId32, MultiSignature};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 pub const NETUID: u16 = 81;
 pub const START_MS: u64 = 1_700_000_000_000;
@@ -117,6 +119,41 @@ pub fn folder(test: &str) -> PathBuf {
     }
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
+}
+
+/// A way to a node on which every header that it sends has one digit changed: the server's frames are plain text,
+/// and stay as long as they were.
+pub async fn lying(node: &Node) -> String {
+    let target = node.server.address();
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+    let url = format!("ws://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(target).await.expect("the node");
+            let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 20];
+                while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
+                    falsify(&mut buffer[..length]);
+                    if to_client.write_all(&buffer[..length]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+fn falsify(bytes: &mut [u8]) {
+    const FIELD: &[u8] = b"\"stateRoot\":\"0x";
+    let places: Vec<usize> =
+        bytes.windows(FIELD.len()).enumerate().filter(|(_, w)| *w == FIELD).map(|(i, _)| i).collect();
+    for digit in places.into_iter().map(|at| at + FIELD.len()) {
+        bytes[digit] = if bytes[digit] == b'0' { b'1' } else { b'0' };
+    }
 }
 
 struct Key(Signer);

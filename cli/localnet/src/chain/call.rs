@@ -6,7 +6,8 @@
 use grail_protocol::AccountId;
 use parity_scale_codec::{Decode, Encode};
 
-use super::commitment::CommitmentInfo;
+use super::commitment::{Bounded, CommitmentInfo};
+use super::slots::MAX_COMMIT_BYTES;
 
 /// A call of one of the pallets offered.
 #[derive(Clone, Debug, Decode, Encode, Eq, PartialEq)]
@@ -73,6 +74,18 @@ pub enum SubtensorCall {
         netuid: u16,
         /// The account that gets the uid.
         hotkey: AccountId,
+    },
+    /// Weights that a round of the beacon opens.
+    #[codec(index = 113)]
+    CommitTimelockedWeights {
+        /// Subnet.
+        netuid: u16,
+        /// The encrypted weights.
+        commit: Bounded<MAX_COMMIT_BYTES>,
+        /// The round.
+        reveal_round: u64,
+        /// Version of the format.
+        commit_reveal_version: u16,
     },
 }
 

@@ -38,6 +38,12 @@ impl<const MOST: usize> TryFrom<Vec<u8>> for Bounded<MOST> {
     }
 }
 
+impl<const MOST: usize> Encode for Bounded<MOST> {
+    fn encode_to<T: Output + ?Sized>(&self, output: &mut T) {
+        self.0.encode_to(output);
+    }
+}
+
 impl<const MOST: usize> Decode for Bounded<MOST> {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
         let length = Compact::<u32>::decode(input)?.0 as usize;

@@ -1,6 +1,6 @@
 //! Events and dispatch errors, with the indices of the real pallets.
 
-use grail_protocol::AccountId;
+use grail_protocol::{AccountId, Hash};
 use parity_scale_codec::{Compact, Encode};
 
 /// Something that happened in a block.
@@ -40,6 +40,12 @@ pub enum SubtensorEvent {
     /// Subnet, hotkey.
     #[codec(index = 28)]
     AxonServed(u16, AccountId),
+    /// Hotkey, subnet, hash of the commitment, round that opens it.
+    #[codec(index = 101)]
+    TimelockedWeightsCommitted(AccountId, u16, Hash, u64),
+    /// Subnet, hotkey.
+    #[codec(index = 102)]
+    TimelockedWeightsRevealed(u16, AccountId),
 }
 
 /// Events of Commitments.
@@ -59,6 +65,9 @@ pub enum Phase {
     /// While the extrinsic of this position was applied.
     #[codec(index = 0)]
     ApplyExtrinsic(u32),
+    /// Before the first extrinsic.
+    #[codec(index = 2)]
+    Initialization,
 }
 
 /// Cost and class of a call. This chain meters nothing, so the weight is zero.
@@ -166,10 +175,18 @@ pub enum SubtensorError {
     NoNeuronIdAvailable = 47,
     /// Weights must be committed first and revealed later.
     CommitRevealEnabled = 52,
+    /// Weights are set, not committed.
+    CommitRevealDisabled = 53,
     /// No such subnet.
     MechanismDoesNotExist = 71,
     /// No such subnet.
     SubnetNotExists = 73,
+    /// Enough commitments in one epoch.
+    TooManyUnrevealedCommits = 74,
+    /// Before the rate limit has passed.
+    CommittingWeightsTooFast = 78,
+    /// Another version than the chain's.
+    IncorrectCommitRevealVersion = 109,
 }
 
 /// Errors of Commitments that can occur. Too many fields are refused when the call is decoded.

@@ -35,7 +35,7 @@ pub struct GenesisConfig {
     pub max_weights_limit: u16,
     /// Oldest version key taken; 0: any.
     pub weights_version_key: u64,
-    /// Whether weights must be committed first, which this chain offers no call for.
+    /// Whether weights must be committed first, to a round of the beacon.
     pub commit_reveal: bool,
     /// Stake needed to set weights, in rao.
     pub stake_threshold: u64,

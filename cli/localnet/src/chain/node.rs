@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use grail_beacon::LocalBeacon;
 use grail_protocol::{AccountId, Hash};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ pub struct ChainConfig {
     pub finality_lag: u32,
     /// Where block times come from.
     pub clock: Arc<dyn Clock>,
+    /// The beacon whose rounds open committed weights; each is known to the chain from its time on.
+    pub beacon: Option<Arc<LocalBeacon>>,
 }
 
 impl Default for ChainConfig {
@@ -43,6 +46,7 @@ impl Default for ChainConfig {
             block_time: Some(Duration::from_secs(12)),
             finality_lag: 0,
             clock: Arc::new(SystemClock),
+            beacon: None,
         }
     }
 }
@@ -135,7 +139,8 @@ impl Chain {
         let earliest = core.state.value(&slots::now()) + 1;
         let timestamp_ms = self.inner.config.clock.now_ms().max(earliest);
         let netuid = self.inner.config.genesis.netuid;
-        let start = Start { number, parent_hash, timestamp_ms, netuid };
+        let beacon = self.inner.config.beacon.as_deref();
+        let start = Start { number, parent_hash, timestamp_ms, netuid, beacon };
         let context = self.context(&core)?;
         let mut execution = Execution::start(&core.state, &start);
         let (mut included, mut settled) = (vec![], vec![]);

@@ -6,7 +6,7 @@
 use grail_protocol::{AccountId, Hash};
 use parity_scale_codec::{Compact, Decode, Encode};
 
-use super::commitment::{Registration, UsageTracker};
+use super::commitment::{Bounded, Registration, UsageTracker};
 use super::state::Slot;
 
 const SYSTEM: &str = "System";
@@ -62,6 +62,12 @@ pub struct AxonInfo {
     pub placeholder2: u8,
 }
 
+/// Bytes of one commitment to weights.
+pub const MAX_COMMIT_BYTES: usize = 5000;
+
+/// Hotkey, block, commitment, and the beacon's round that opens it.
+pub(crate) type TimelockedCommit = (AccountId, u64, Bounded<MAX_COMMIT_BYTES>, u64);
+
 macro_rules! slots {
     ($($(#[$meta:meta])* $name:ident($($argument:ident: $ty:ty),*) -> $value:ty = $pallet:ident $entry:literal
         $(. $method:ident($($given:expr)?))*;)*) => {
@@ -113,6 +119,9 @@ slots! {
     axons(netuid: u16, hotkey: &AccountId) -> AxonInfo
         = SUBTENSOR "Axons".identity(netuid).blake2_128_concat(hotkey);
     stake_threshold() -> u64 = SUBTENSOR "StakeThreshold";
+    commit_reveal_weights_version() -> u16 = SUBTENSOR "CommitRevealWeightsVersion".or(4);
+    timelocked_weight_commits(netuid: u16, epoch: u64) -> Vec<TimelockedCommit>
+        = SUBTENSOR "TimelockedWeightCommits".twox_64_concat(netuid).twox_64_concat(epoch);
     reveal_period_epochs(netuid: u16) -> u64 = SUBTENSOR "RevealPeriodEpochs".twox_64_concat(netuid).or(1);
 
     commitment_of(netuid: u16, who: &AccountId) -> Registration

@@ -155,7 +155,9 @@ pub fn events(chain: &Chain, number: u32) -> Vec<(u8, u8, Vec<u8>)> {
     let count = Compact::<u32>::decode(&mut input).expect("a count").0;
     let mut events = vec![];
     for _ in 0..count {
-        let _phase = <(u8, u32)>::decode(&mut input).expect("a phase");
+        if u8::decode(&mut input).expect("a phase") == 0 {
+            u32::decode(&mut input).expect("an extrinsic's position");
+        }
         let before = input;
         scale_value::scale::decode_as_type(&mut input, ty, &metadata.types).expect("an event");
         let event = &before[..before.len() - input.len()];

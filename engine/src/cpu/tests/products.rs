@@ -3,12 +3,18 @@ use super::{Draw, bits};
 use crate::cpu::dot::dot_panels;
 use crate::cpu::gemm::{Mode, matmul, matmul_panels, silu_mul_quantized};
 use crate::cpu::isa::Isa;
-use crate::cpu::pack::{PackError, PackedMatrix};
+use crate::cpu::pack::{Format, PackError, PackedMatrix};
 use crate::cpu::pool::Pool;
 use crate::cpu::quantize::{QuantRows, STRIDE, Side};
 use crate::error::FaultKind;
 
 type Quantized = (Vec<i16>, Vec<i8>);
+
+const FORMATS: [Format; 2] = [Format::Compact, Format::Wide];
+
+fn paths() -> impl Iterator<Item = (Isa, Format)> {
+    Isa::under_test().into_iter().flat_map(|isa| FORMATS.map(|format| (isa, format)))
+}
 
 /// A matrix, activations and their product by the oracle.
 struct Case {
@@ -36,8 +42,9 @@ impl Case {
         Self { rows, cols, weights, inputs, expected }
     }
 
-    fn pack(&self, isa: Isa, pool: &Pool) -> PackedMatrix {
-        PackedMatrix::pack(isa, pool, self.rows, self.cols, |row, x| x.copy_from_slice(&self.weights[row])).unwrap()
+    fn pack(&self, isa: Isa, pool: &Pool, format: Format) -> PackedMatrix {
+        let fill = |row: usize, x: &mut [f32]| x.copy_from_slice(&self.weights[row]);
+        PackedMatrix::pack(isa, pool, format, self.rows, self.cols, fill).unwrap()
     }
 
     fn batch(&self, isa: Isa, rows: std::ops::Range<usize>) -> QuantRows {
@@ -68,14 +75,14 @@ fn products_equal_the_oracle_for_every_path_shape_and_thread_count() {
     for (rows, cols) in [(1, 1), (16, 128), (17, 129), (40, 640), (33, 300), (100, 256)] {
         let case = Case::new(&mut draw, rows, cols, 40);
         for isa in Isa::under_test() {
-            for m in 0..=40 {
+            for (m, format) in (0..=40).flat_map(|m| FORMATS.map(|format| (m, format))) {
                 let pool = &pools[m % pools.len()];
-                let w = case.pack(isa, pool);
+                let w = case.pack(isa, pool, format);
                 let a = case.batch(isa, 0..m);
                 let ld = rows + m % 3;
                 let mut out = vec![7.0; m * ld];
                 matmul(isa, pool, &w, &a, &mut out, ld, Mode::Store);
-                check(&out, ld, &case.expected[..m], &format!("{isa} {rows}x{cols} m {m}"));
+                check(&out, ld, &case.expected[..m], &format!("{isa} {format:?} {rows}x{cols} m {m}"));
             }
         }
     }
@@ -86,8 +93,8 @@ fn a_row_has_the_same_product_in_every_batch() {
     let mut draw = Draw(2);
     let case = Case::new(&mut draw, 50, 512, 257);
     let pool = Pool::new(2);
-    for isa in Isa::under_test() {
-        let w = case.pack(isa, &pool);
+    for (isa, format) in paths() {
+        let w = case.pack(isa, &pool, format);
         let mut start = 0;
         for m in [257, 1, 2, 48, 49, 97, 13, 47] {
             let from = if start + m <= 257 { start } else { 0 };
@@ -104,8 +111,8 @@ fn a_row_has_the_same_product_in_every_batch() {
 fn panels_may_be_made_in_any_ranges() {
     let mut draw = Draw(3);
     let case = Case::new(&mut draw, 90, 260, 7);
-    for isa in Isa::under_test() {
-        let w = case.pack(isa, &Pool::new(1));
+    for (isa, format) in paths() {
+        let w = case.pack(isa, &Pool::new(1), format);
         for m in [1, 7] {
             let a = case.batch(isa, 0..m);
             for range in [0..6, 0..1, 1..2, 1..4, 5..6, 3..3] {
@@ -123,11 +130,11 @@ fn panels_may_be_made_in_any_ranges() {
 fn the_residual_is_one_addition() {
     let mut draw = Draw(4);
     let case = Case::new(&mut draw, 37, 384, 9);
-    for isa in Isa::under_test() {
+    for (isa, format) in paths() {
         for m in [1, 9] {
             let x = draw.normals(m * 37);
             let mut out = x.clone();
-            let w = case.pack(isa, &Pool::new(1));
+            let w = case.pack(isa, &Pool::new(1), format);
             matmul(isa, &Pool::new(2), &w, &case.batch(isa, 0..m), &mut out, 37, Mode::Add);
             let sum = |row: usize| (0..37).map(|n| x[row * 37 + n] + case.expected[row][n]).collect();
             check(&out, 37, &(0..m).map(sum).collect::<Vec<_>>(), &format!("{isa} m {m}"));
@@ -147,14 +154,14 @@ fn the_activation_is_that_of_gate_and_up_made_apart() {
         gate.expected = products(&gate.weights, &gate.inputs, Twist::None);
         up.expected = products(&up.weights, &gate.inputs, Twist::None);
         let both = |m: usize, n: usize| oracle::silu(gate.expected[m][n], Twist::None) * up.expected[m][n];
-        for isa in Isa::under_test() {
+        for (isa, format) in paths() {
             for m in [1, 14] {
                 let expected: Vec<Vec<f32>> = (0..m).map(|m| (0..rows).map(|n| both(m, n)).collect()).collect();
                 let pool = Pool::new(2);
                 let fill = |part: usize, row: usize, x: &mut [f32]| {
                     x.copy_from_slice(&if part == 0 { &gate } else { &up }.weights[row]);
                 };
-                let w = PackedMatrix::pack_gate_up(isa, &pool, rows, 256, fill).unwrap();
+                let w = PackedMatrix::pack_gate_up(isa, &pool, format, rows, 256, fill).unwrap();
                 let mut out = vec![0.0; m * rows];
                 matmul(isa, &pool, &w, &gate.batch(isa, 0..m), &mut out, rows, Mode::SiluMul);
                 check(&out, rows, &expected, &format!("{isa} {rows} rows, m {m}"));
@@ -171,10 +178,10 @@ fn the_activation_quantized_where_it_is_made_is_that_quantized_afterwards() {
         let mut inputs: Vec<Vec<f32>> = (0..m).map(|_| draw.normals(cols).iter().map(|x| x * 0.02).collect()).collect();
         // One row whose activation no quantizer takes: 2^40 squared.
         inputs[m / 2].fill((1u64 << 40) as f32);
-        for isa in Isa::under_test() {
+        for (isa, format) in paths() {
             let pool = Pool::new(3);
             let fill = |part: usize, row: usize, x: &mut [f32]| x.copy_from_slice(&weights[part * rows + row]);
-            let w = PackedMatrix::pack_gate_up(isa, &pool, rows, cols, fill).unwrap();
+            let w = PackedMatrix::pack_gate_up(isa, &pool, format, rows, cols, fill).unwrap();
             let a = batch(isa, &inputs, cols);
             let mut apart = vec![0.0; m * rows];
             matmul(isa, &pool, &w, &a, &mut apart, rows, Mode::SiluMul);
@@ -226,9 +233,9 @@ fn dot_products_near_the_limit_are_exact() {
     let near = w.iter().flat_map(|w| a.iter().map(|a| dot(w, a))).filter(|d| d.abs() > (1 << 31) - (1 << 16)).count();
     assert!(near >= 4, "only {near} dot products within 2^16 of 2^31");
     let expected = products(&weights, &inputs, Twist::None);
-    for isa in Isa::under_test() {
+    for (isa, format) in paths() {
         let pool = Pool::new(1);
-        let packed = PackedMatrix::pack(isa, &pool, 3, 128, |row, x| x.copy_from_slice(&weights[row])).unwrap();
+        let packed = PackedMatrix::pack(isa, &pool, format, 3, 128, |row, x| x.copy_from_slice(&weights[row])).unwrap();
         for m in [1, 2] {
             let mut out = vec![0.0; m * 3];
             matmul(isa, &pool, &packed, &batch(isa, &inputs[..m], 128), &mut out, 3, Mode::Store);
@@ -255,12 +262,12 @@ fn the_products_tell_a_wrong_order_or_rounding_apart() {
 fn packed_rows_are_the_quantized_rows() {
     let mut draw = Draw(6);
     let rows: Vec<Vec<f32>> = (0..2 * 35).map(|_| draw.row(300)).collect();
-    for isa in Isa::under_test() {
+    for (isa, format) in paths() {
         for threads in [1, 3] {
             let pool = Pool::new(threads);
             let fill = |part: usize, row: usize, x: &mut [f32]| x.copy_from_slice(&rows[part * 35 + row]);
-            let pair = PackedMatrix::pack_gate_up(isa, &pool, 35, 300, fill).unwrap();
-            let one = PackedMatrix::pack(isa, &pool, 35, 300, |row, x| fill(0, row, x)).unwrap();
+            let pair = PackedMatrix::pack_gate_up(isa, &pool, format, 35, 300, fill).unwrap();
+            let one = PackedMatrix::pack(isa, &pool, format, 35, 300, |row, x| fill(0, row, x)).unwrap();
             assert_eq!((one.panels(), pair.panels(), pair.blocks()), (3, 6, 3));
             for row in 0..35 {
                 for part in 0..2 {
@@ -273,10 +280,42 @@ fn packed_rows_are_the_quantized_rows() {
     }
 }
 
+/// A matrix as a checkpoint has it: bf16, one block in eight with an outlier that leaves fifteen bits to the others.
+#[test]
+fn weights_from_bf16_take_eleven_bits_and_what_is_larger_is_kept_apart() {
+    let mut draw = Draw(10);
+    let bf16 = |x: f32| f32::from_bits(x.to_bits() & 0xffff_0000);
+    let case = |draw: &mut Draw, outliers: bool| {
+        let mut case = Case::new(draw, 70, 640, 0);
+        for row in &mut case.weights {
+            row.iter_mut().for_each(|x| *x = bf16(0.03 * (0..4).map(|_| draw.unit()).sum::<f32>()));
+            if outliers {
+                row[draw.below(5) * 128 + draw.below(128)] = 7.0;
+            }
+        }
+        case.inputs = (0..110).map(|_| draw.normals(640)).collect();
+        case.expected = products(&case.weights, &case.inputs, Twist::None);
+        case
+    };
+    for (case, apart) in [(case(&mut draw, false), 0), (case(&mut draw, true), 70)] {
+        for isa in Isa::under_test() {
+            let pool = Pool::new(2);
+            let w = case.pack(isa, &pool, Format::Compact);
+            assert_eq!(w.kept_apart(), apart, "{isa}");
+            assert_eq!(w.bytes(), 5 * 5 * (2048 * 11 / 8 + 16) + apart * 8, "{isa}");
+            for m in [1, 3, 5, 6, 7, 8, 16, 18, 19, 24, 47, 48, 49, 96, 97, 110] {
+                let mut out = vec![0.0; m * 70];
+                matmul(isa, &pool, &w, &case.batch(isa, 0..m), &mut out, 70, Mode::Store);
+                check(&out, 70, &case.expected[..m], &format!("{isa} {apart} m {m}"));
+            }
+        }
+    }
+}
+
 #[test]
 fn the_lowest_weight_that_cannot_be_quantized_is_named() {
-    for isa in Isa::under_test() {
-        let packed = PackedMatrix::pack(isa, &Pool::new(3), 400, 130, |row, x| {
+    for (isa, format) in paths() {
+        let packed = PackedMatrix::pack(isa, &Pool::new(3), format, 400, 130, |row, x| {
             x.fill(0.5);
             match row {
                 77 => x[129] = f32::NAN,

@@ -2,7 +2,10 @@
 //!
 //! Rows that decode come first: their chunks are spread over the device, and a page that several of them read at the same
 //! chunk is read once. Rows of prefills follow in tiles that walk the chunks in order, as do decoding rows of more
-//! chunks than there is room for partial results.
+//! chunks than there is room for partial results: those whose output is read before all others, so that the last layer
+//! ends after the first rows.
+
+use std::ops::Range;
 
 use crate::backend::Segment;
 use crate::cuda::abi;
@@ -28,8 +31,12 @@ pub(super) struct Batch {
     /// The first so many rows attend by `plan`.
     pub spread: usize,
     pub plan: ChunkPlan,
-    /// The others by these.
+    /// The others by these; in the last layer by those of rows that are read, which are the last.
     pub tiles: Vec<abi::attend_tile>,
+    /// How many of the tiles those are.
+    pub last_tiles: usize,
+    /// All rows that are read are among the first so many.
+    pub needed: usize,
     /// Rows whose output is read.
     pub read: Vec<bool>,
 }
@@ -47,27 +54,54 @@ impl Batch {
         let spreads = |s: &Segment<'_>| s.tokens.len() == 1 && s.start / PAGE < chunks;
         let (spread, others): (Vec<_>, Vec<_>) =
             all.into_iter().filter(|(_, s)| !s.tokens.is_empty()).partition(|(_, s)| spreads(s));
-        spread.iter().for_each(|(row, s)| batch.push(*row, s));
+        for (row, segment) in &spread {
+            let sequence = batch.sequence_of(segment);
+            batch.push(*row, segment, sequence, 0..1);
+        }
         batch.spread = spread.len();
         let readers: Vec<(&[PageId], usize)> = spread.iter().map(|(_, s)| (s.pages, s.start)).collect();
         batch.plan = ChunkPlan::new(&readers, (ITEM_COLUMNS / shape.per_kv() as usize).max(1));
-        others.iter().for_each(|(row, s)| batch.push(*row, s));
-        let lengths: Vec<u32> = others.iter().map(|(_, s)| s.tokens.len() as u32).collect();
-        batch.tiles = tiles(shape, &lengths);
-        batch.tiles.iter_mut().for_each(|t| t.first += spread.len() as u32);
+        let sequences: Vec<u32> = others.iter().map(|(_, s)| batch.sequence_of(s)).collect();
+        let unread = |s: &Segment<'_>| s.tokens.len() - s.read.min(s.tokens.len());
+        let mut part = |range: &dyn Fn(&Segment<'_>) -> Range<usize>| {
+            let first = batch.rows() as u32;
+            for ((row, segment), sequence) in others.iter().zip(&sequences) {
+                batch.push(*row, segment, *sequence, range(segment));
+            }
+            let lengths: Vec<u32> = others.iter().map(|(_, s)| range(s).len() as u32).collect();
+            let mut tiles = tiles(shape, &lengths);
+            tiles.iter_mut().for_each(|t| t.first += first);
+            tiles
+        };
+        let last = part(&|s| unread(s)..s.tokens.len());
+        let rest = part(&|s| 0..unread(s));
+        batch.needed = batch.spread + last.iter().map(|t| t.count as usize).sum::<usize>();
+        batch.last_tiles = last.len();
+        // The device begins with the last tiles: of a prompt's rows those with the most keys.
+        batch.tiles = [rest, last].concat();
         batch
     }
 
-    fn push(&mut self, first: usize, segment: &Segment<'_>) {
-        let sequence = self.pages.len() as u32;
+    /// A row of the page table.
+    fn sequence_of(&mut self, segment: &Segment<'_>) -> u32 {
         self.pages.push(segment.pages[..pages_for(segment.start + segment.tokens.len())].to_vec());
-        for (i, &token) in segment.tokens.iter().enumerate() {
+        self.pages.len() as u32 - 1
+    }
+
+    /// Some rows of a segment, whose first is row `first` of the pass.
+    fn push(&mut self, first: usize, segment: &Segment<'_>, sequence: u32, range: Range<usize>) {
+        for i in range {
             self.origin.push(first + i);
-            self.token.push(token);
+            self.token.push(segment.tokens[i]);
             self.position.push((segment.start + i) as u32);
             self.sequence.push(sequence);
             self.read.push(i + segment.read >= segment.tokens.len());
         }
+    }
+
+    /// Tiles of the rows that the last layer needs.
+    pub fn needed_tiles(&self) -> &[abi::attend_tile] {
+        &self.tiles[self.tiles.len() - self.last_tiles..]
     }
 
     /// Number of rows.
@@ -110,13 +144,25 @@ mod tests {
         ];
         let batch = Batch::new(&segments, &SHAPE, 2);
         assert_eq!((batch.rows(), batch.spread, batch.most_pages()), (73, 2, 3));
-        assert_eq!(batch.origin[..3], [70, 71, 0]);
-        assert_eq!(batch.position[..3], [130, 0, 100]);
+        assert_eq!(batch.origin[..5], [70, 71, 69, 72, 0], "the rest of the long one comes last");
+        assert_eq!(batch.position[..5], [130, 0, 169, 300, 100]);
+        assert_eq!(batch.sequence[..5], [0, 1, 2, 3, 2]);
         assert_eq!(batch.page_table(3), [4, 6, 0, 8, 0, 0, 4, 5, 0, 1, 2, 3]);
         assert_eq!(batch.read.iter().filter(|r| **r).count(), 3);
-        assert!(batch.read[0] && !batch.read[1] && batch.read[71] && batch.read[72]);
-        let tiles: Vec<_> = batch.tiles.iter().map(|t| (t.first, t.count)).collect();
-        assert_eq!(tiles, [(2, 32), (34, 32), (66, 6), (72, 1)], "a row of too many chunks walks them");
+        assert!(batch.read[0] && !batch.read[1] && batch.read[2] && batch.read[3]);
+        assert_eq!(batch.needed, 4, "every row that is read is among them");
+        let tiles = |tiles: &[abi::attend_tile]| tiles.iter().map(|t| (t.first, t.count)).collect::<Vec<_>>();
+        let (rest, last) = ([(4, 32), (36, 32), (68, 5)], [(2, 1), (3, 1)]);
+        assert_eq!(tiles(&batch.tiles), [&rest[..], &last].concat(), "a row of too many chunks walks them");
+        assert_eq!(tiles(batch.needed_tiles()), last);
         assert_eq!((batch.plan.len(), batch.plan.reads()), (3, 3));
+    }
+
+    #[test]
+    fn where_all_is_read_the_last_layer_is_as_the_others() {
+        let long = [7u32; 70];
+        let batch = Batch::new(&[Segment::new(&long, 0, &[4]), Segment::new(&long, 9, &[5])], &SHAPE, 2);
+        assert_eq!((batch.needed, batch.last_tiles), (140, batch.tiles.len()));
+        assert_eq!(batch.origin, (0..140).collect::<Vec<_>>());
     }
 }

@@ -31,7 +31,7 @@ use super::ops::products::Products;
 use super::ops::quantize_rows::QuantizeRows;
 use super::ops::reading::{Reading as HeadReading, ReadingShape};
 use super::ops::rotate_store::RotateStore;
-use super::{Device, DeviceBuffer, Graph, abi};
+use super::{Device, DeviceBuffer, Graph, PinnedBuffer, abi};
 use crate::backend::{Answer, Backend, Pass, Question, Reading, Row, Segment, ShowLogits};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -48,6 +48,12 @@ use weights::Weights;
 
 /// Rows of hidden states that the head reads at a time.
 const HEAD_ROWS: u32 = 64;
+
+/// Turns of the head, of as many questions as there may be, that are waited for together.
+const TURNS: usize = 4;
+
+/// Hidden states that are copied to the host at a time.
+const STATES: usize = 256;
 
 /// How much is worked on at once.
 #[derive(Debug, Clone, Copy)]
@@ -123,6 +129,8 @@ struct Work {
     step: StepRows,
     items: ChunkItems,
     tiles: DeviceBuffer<abi::attend_tile>,
+    /// Those of rows that the last layer needs.
+    last_tiles: DeviceBuffer<abi::attend_tile>,
     source: DeviceBuffer<u32>,
     x: DeviceBuffer<f32>,
     qkv: DeviceBuffer<f32>,
@@ -135,9 +143,15 @@ struct Work {
     activation_rows: QuantizedRows,
     fault: DeviceBuffer<u32>,
     projection: DeviceBuffer<i32>,
+    /// What is in `projection`.
+    projected: Vec<i32>,
     sketch: DeviceBuffer<u32>,
     /// Final-norm outputs of the rows that are read, `[..][hidden]`.
     hidden: DeviceBuffer<f32>,
+    /// Fault words of a pass, and from the most rows on its sketches, for the host.
+    told: PinnedBuffer<u32>,
+    /// Hidden states on their way to the host.
+    states: PinnedBuffer<f32>,
 }
 
 /// From hidden states to answers.
@@ -148,6 +162,8 @@ struct HeadWork {
     gather: StepRows,
     x: DeviceBuffer<f32>,
     rows: QuantizedRows,
+    /// Answers for the host.
+    told: PinnedBuffer<abi::answer>,
 }
 
 impl CudaModel {
@@ -156,7 +172,7 @@ impl CudaModel {
     /// # Errors
     /// [`Error::Config`] for what the kernels do not take, the device's.
     pub(crate) fn memory(device: &Device, checkpoint: &Checkpoint, options: &EngineOptions) -> Result<Memory> {
-        let shape = attention_shape(checkpoint.config())?;
+        let shape = attention_shape(device, checkpoint.config())?;
         let plan = Plan::new(checkpoint, &shape, &Limits::new(options));
         let free = device.free_bytes()?;
         let budget_bytes = options.memory_bytes.map_or(free / 10 * 9, |bytes| bytes.min(free));
@@ -175,7 +191,7 @@ impl CudaModel {
         pages: usize,
     ) -> Result<Self> {
         let c = checkpoint.config().clone();
-        let (shape, limits) = (attention_shape(&c)?, Limits::new(options));
+        let (shape, limits) = (attention_shape(&device, &c)?, Limits::new(options));
         let plan = Plan::new(&checkpoint, &shape, &limits);
         let pages = Pages::new(&device, shape, u32::try_from(pages).unwrap_or(u32::MAX))?;
         let weights = Weights::load(&device, &checkpoint)?;
@@ -221,6 +237,7 @@ impl Work {
             step: StepRows::new(device, limits.rows, limits.sequences, 1)?,
             items: ChunkItems::new(device, limits.sequences.min(limits.rows) as usize * plan.chunks as usize)?,
             tiles: DeviceBuffer::zeroed(device, 0)?,
+            last_tiles: DeviceBuffer::zeroed(device, 0)?,
             source: DeviceBuffer::zeroed(device, rows)?,
             x: floats(c.hidden_size)?,
             qkv: floats(shape.qkv_width() as usize)?,
@@ -233,8 +250,11 @@ impl Work {
             activation_rows: quantized(c.intermediate_size)?,
             fault: DeviceBuffer::zeroed(device, rows)?,
             projection: DeviceBuffer::zeroed(device, c.hidden_size)?,
+            projected: Vec::new(),
             sketch: DeviceBuffer::zeroed(device, rows)?,
             hidden: DeviceBuffer::zeroed(device, rows * c.hidden_size)?,
+            told: PinnedBuffer::zeroed(device, 2 * rows)?,
+            states: PinnedBuffer::zeroed(device, STATES * c.hidden_size)?,
         })
     }
 }
@@ -257,6 +277,7 @@ impl HeadWork {
             gather: StepRows::new(device, rows, 1, 1)?,
             x: DeviceBuffer::zeroed(device, rows as usize * stride(c.hidden_size) as usize)?,
             rows: QuantizedRows::zeroed(device, rows, c.hidden_size as u32)?,
+            told: PinnedBuffer::zeroed(device, TURNS * limits.questions as usize)?,
         })
     }
 }
@@ -304,13 +325,35 @@ impl Backend for CudaModel {
 
     fn hidden(&mut self, rows: Range<usize>, to: &mut Vec<f32>) -> Result<()> {
         let width = self.config().hidden_size;
-        for row in rows {
-            match self.kept[row] {
-                Some(at) => to.extend(self.work.hidden.read(at as usize * width, width)?),
-                None => to.resize(to.len() + width, 0.0),
+        for start in rows.clone().step_by(STATES) {
+            let some = &self.kept[start..(start + STATES).min(rows.end)];
+            let work = &mut self.work;
+            for (i, at) in some.iter().enumerate() {
+                if let Some(at) = at {
+                    // SAFETY: `states` lives as long as the model, and is read after the wait.
+                    unsafe { work.hidden.queue_read(*at as usize * width, width, &mut work.states, i * width) }?;
+                }
+            }
+            self.device.synchronize()?;
+            for (i, at) in some.iter().enumerate() {
+                match at {
+                    Some(_) => to.extend((i * width..(i + 1) * width).map(|k| work.states.get(k))),
+                    None => to.resize(to.len() + width, 0.0),
+                }
             }
         }
         Ok(())
+    }
+
+    fn forward_and_read(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        rows: &[Row<'_>],
+        questions: &[Question<'_>],
+        reading: Reading<'_>,
+    ) -> Result<(Pass, Vec<std::result::Result<Answer, FaultKind>>)> {
+        self.pass_and_answer(segments, projection, rows, questions, reading)
     }
 
     fn read(

@@ -2,8 +2,9 @@
 
 use super::batch::Batch;
 use super::plan::stride;
+use super::read::Answers;
 use super::{CudaModel, Kernels, Step, fault_kind, weights};
-use crate::backend::{Pass, Segment};
+use crate::backend::{Pass, Question, Reading, Row, Segment};
 use crate::cuda::ops::attend_prefill::PrefillOut;
 use crate::cuda::ops::combine_chunks::AttentionOut;
 use crate::cuda::ops::embed::Embedding;
@@ -66,21 +67,59 @@ impl CudaModel {
         projection: &[i32],
         probe: Option<&mut Probe<'_>>,
     ) -> Result<Pass> {
+        let batch = self.queue_pass(segments, projection, probe)?;
+        self.device.synchronize()?;
+        Ok(self.outcome(&batch, !projection.is_empty()))
+    }
+
+    /// A pass and answers off its rows, waited for once.
+    pub(super) fn pass_and_answer(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        rows: &[Row<'_>],
+        questions: &[Question<'_>],
+        reading: Reading<'_>,
+    ) -> Result<(Pass, Answers)> {
+        let batch = self.queue_pass(segments, projection, None)?;
+        let answers = self.answer(rows, questions, reading)?;
+        if questions.is_empty() {
+            self.device.synchronize()?;
+        }
+        Ok((self.outcome(&batch, !projection.is_empty()), answers))
+    }
+
+    /// Queues a pass and the copies of what it tells.
+    fn queue_pass(
+        &mut self,
+        segments: &[Segment<'_>],
+        projection: &[i32],
+        probe: Option<&mut Probe<'_>>,
+    ) -> Result<Batch> {
         let batch = Batch::new(segments, &self.shape, self.plan.chunks as usize);
         let total: usize = segments.iter().map(|s| s.tokens.len()).sum();
         self.kept = vec![None; total];
         if batch.rows() == 0 {
-            return Ok(Pass { sketches: Vec::new(), faults: Vec::new() });
+            return Ok(batch);
         }
         self.upload(&batch, projection)?;
         let mut watch = Watch { probe, positions: batch.position.clone() };
+        let sketches = !projection.is_empty();
         // Rows that decode are most passes and the same launches again and again: only buffers change.
         if batch.tiles.is_empty() && !watch.watched() {
-            self.replay(&batch, !projection.is_empty())?;
+            self.replay(&batch, sketches)?;
         } else {
-            self.launches(&batch, !projection.is_empty(), &mut watch)?;
+            self.launches(&batch, sketches, &mut watch)?;
         }
-        self.outcome(&batch, !projection.is_empty())
+        let work = &mut self.work;
+        // SAFETY: `told` lives as long as the model, and `outcome` comes after a wait.
+        unsafe { work.fault.queue_read(0, batch.rows(), &mut work.told, 0) }?;
+        if sketches {
+            let (at, count) = (self.limits.rows as usize, batch.source().len());
+            // SAFETY: as above.
+            unsafe { work.sketch.queue_read(0, count, &mut work.told, at) }?;
+        }
+        Ok(batch)
     }
 
     /// The launches of a decoding pass as one: recorded when a pass of as many rows comes for the first time.
@@ -106,9 +145,12 @@ impl CudaModel {
         let some_read = batch.read.iter().any(|r| *r);
         for layer in 0..layers {
             self.project(layer, batch, watch)?;
-            if layer + 1 < layers || some_read || watch.watched() {
-                self.attend(layer, batch, watch)?;
-                self.mlp(layer, batch, watch)?;
+            let last = layer + 1 == layers && !watch.watched();
+            if !last || some_read {
+                // Of rows that nobody reads the last layer ends with their keys and values.
+                let rows = if last { batch.needed } else { batch.rows() } as u32;
+                self.attend(layer, batch, last, rows, watch)?;
+                self.mlp(layer, rows, watch)?;
             }
         }
         self.finish(batch, sketches, watch)
@@ -133,18 +175,25 @@ impl CudaModel {
             work.step = StepRows::new(device, self.limits.rows, self.limits.sequences, pages)?;
             self.steps.clear();
         }
-        let step = &mut work.step;
-        step.token.write(0, &batch.token)?;
-        step.position.write(0, &batch.position)?;
-        step.sequence.write(0, &batch.sequence)?;
-        step.page_table.write(0, &batch.page_table(step.max_pages() as usize))?;
+        let (step, source) = (&mut work.step, batch.source());
+        step.token.queue(0, &batch.token)?;
+        step.position.queue(0, &batch.position)?;
+        step.sequence.queue(0, &batch.sequence)?;
+        step.page_table.queue(0, &batch.page_table(step.max_pages() as usize))?;
         work.items.set(&batch.plan)?;
         // As many as there are: the launch has so many blocks.
-        work.tiles = DeviceBuffer::from_slice(device, &batch.tiles)?;
-        work.source.write(0, &batch.source())?;
-        work.fault.write(0, &vec![abi::NO_FAULT; rows])?;
-        if !projection.is_empty() {
-            work.projection.write(0, projection)?;
+        work.tiles = DeviceBuffer::queued(device, &batch.tiles)?;
+        work.last_tiles = DeviceBuffer::queued(device, batch.needed_tiles())?;
+        work.source.queue(0, &source)?;
+        const { assert!(abi::NO_FAULT == u32::MAX) };
+        work.fault.set_bits(rows)?;
+        if !projection.is_empty() && work.projected != projection {
+            work.projected.clear();
+            work.projection.queue(0, projection)?;
+            work.projected.extend_from_slice(projection);
+        }
+        for (at, &row) in source.iter().enumerate() {
+            self.kept[batch.origin[row as usize]] = Some(at as u32);
         }
         Ok(())
     }
@@ -163,9 +212,9 @@ impl CudaModel {
     }
 
     /// RMSNorm of the residual stream into `hidden_rows`.
-    fn norm(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>, stage: Stage) -> Result<()> {
+    fn norm(&mut self, layer: usize, rows: u32, watch: &mut Watch<'_, '_>, stage: Stage) -> Result<()> {
         let c = self.checkpoint.config();
-        let (hidden, rows) = (c.hidden_size, batch.rows() as u32);
+        let hidden = c.hidden_size;
         let w = &self.weights.layers[layer];
         let (weight, word) = match stage {
             Stage::AttentionNorm => (&w.input_norm, abi::STAGE_INPUT_NORM),
@@ -185,8 +234,8 @@ impl CudaModel {
 
     /// Queries of a layer as columns, keys and values into the pages.
     fn project(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
-        self.norm(layer, batch, watch, Stage::AttentionNorm)?;
         let rows = batch.rows() as u32;
+        self.norm(layer, rows, watch, Stage::AttentionNorm)?;
         let width = self.shape.qkv_width() as usize;
         let (w, work) = (&self.weights.layers[layer], &mut self.work);
         self.kernels.product(&w.qkv, &work.hidden_rows, &mut work.qkv, width, rows, Epilogue::Store)?;
@@ -223,12 +272,13 @@ impl CudaModel {
         Ok(())
     }
 
-    /// Attention and its projection, added to the residual.
-    fn attend(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
-        let (rows, spread) = (batch.rows() as u32, batch.spread as u32);
+    /// Attention and its projection of the first `rows` rows, added to the residual; `last`: of those that the last layer needs.
+    fn attend(&mut self, layer: usize, batch: &Batch, last: bool, rows: u32, watch: &mut Watch<'_, '_>) -> Result<()> {
+        let spread = batch.spread as u32;
+        let walk = !if last { batch.needed_tiles() } else { &batch.tiles }.is_empty();
         let columns = (self.shape.heads * self.shape.head_dim) as usize;
         // Rows whose blocks span heads are quantized from floats, all in one go.
-        let floats = watch.watched() || !self.kernels.prefill.quantizes() && !batch.tiles.is_empty();
+        let floats = watch.watched() || !self.kernels.prefill.quantizes() && walk;
         let (work, k, index) = (&mut self.work, &self.kernels, layer as u32);
         if spread > 0 {
             // SAFETY: the plan was made of these rows, whose chunks are no more than there is room for.
@@ -241,13 +291,14 @@ impl CudaModel {
                 k.combine.run(&self.shape, &work.partials, &work.step, spread, false, index, &mut out, f)?;
             }
         }
-        if !batch.tiles.is_empty() {
+        if walk {
+            let tiles = if last { &work.last_tiles } else { &work.tiles };
             let (q, g) = (&mut work.attention_rows.q, &mut work.attention_rows.g);
             let quantized = k.prefill.quantizes().then_some((q, g));
             let mut out = PrefillOut { rows: quantized, attention: floats.then_some(&mut work.attention) };
             let (q, f) = (&work.queries, &mut work.fault);
             // SAFETY: `Batch` made the tiles of neighbouring rows of one sequence, with pages for all their positions.
-            unsafe { k.prefill.run(&work.tiles, &work.step, rows, &self.pages, index, q, &mut out, f)? };
+            unsafe { k.prefill.run(tiles, &work.step, rows, &self.pages, index, q, &mut out, f)? };
             if !k.prefill.quantizes() {
                 let x = Rows { x: &work.attention, stride: columns as u32, count: RowCount::exactly(rows) };
                 let words = &mut work.fault;
@@ -271,10 +322,10 @@ impl CudaModel {
         watch.show(layer as i64, stage, &self.work.x, stride(hidden), 0..hidden)
     }
 
-    /// The MLP, added to the residual.
-    fn mlp(&mut self, layer: usize, batch: &Batch, watch: &mut Watch<'_, '_>) -> Result<()> {
-        self.norm(layer, batch, watch, Stage::MlpNorm)?;
-        let (rows, width) = (batch.rows() as u32, self.config().intermediate_size);
+    /// The MLP of the first `rows` rows, added to the residual.
+    fn mlp(&mut self, layer: usize, rows: u32, watch: &mut Watch<'_, '_>) -> Result<()> {
+        self.norm(layer, rows, watch, Stage::MlpNorm)?;
+        let width = self.config().intermediate_size;
         let work = &mut self.work;
         if watch.watched() {
             // Gate and up values are never stored; for a probe they are made apart.
@@ -320,13 +371,16 @@ impl CudaModel {
         Ok(())
     }
 
-    /// Faults and sketches, after the pass.
-    fn outcome(&mut self, batch: &Batch, sketches: bool) -> Result<Pass> {
-        let (layers, source) = (self.config().num_hidden_layers, batch.source());
-        let work = &mut self.work;
-        let words = work.fault.read(0, batch.rows())?;
-        let mut pass = Pass { sketches: Vec::new(), faults: vec![None; self.kept.len()] };
-        for (row, word) in words.into_iter().enumerate() {
+    /// Faults and sketches of a pass that was waited for.
+    fn outcome(&self, batch: &Batch, sketches: bool) -> Pass {
+        let (layers, total) = (self.config().num_hidden_layers, self.kept.len());
+        let told = &self.work.told;
+        if batch.rows() == 0 {
+            return Pass { sketches: Vec::new(), faults: Vec::new() };
+        }
+        let mut pass = Pass { sketches: Vec::new(), faults: vec![None; total] };
+        for row in 0..batch.rows() {
+            let word = told.get(row);
             let (layer, stage) = ((word >> 16) as usize, word >> 8 & 0xff);
             // What the last layer makes of a row that nobody reads is nobody's fault.
             let read = batch.read[row] || layer + 1 < layers || layer + 1 == layers && stage < abi::STAGE_QUERY;
@@ -335,17 +389,14 @@ impl CudaModel {
                 pass.faults[batch.origin[row]] = Some(Fault { kind: fault_kind(word), layer, position });
             }
         }
-        for (at, &row) in source.iter().enumerate() {
-            self.kept[batch.origin[row as usize]] = Some(at as u32);
-        }
         if sketches {
-            pass.sketches = vec![0; self.kept.len()];
-            let values = self.work.sketch.read(0, source.len())?;
-            for (&row, sketch) in source.iter().zip(values) {
+            pass.sketches = vec![0; total];
+            for (i, row) in batch.source().into_iter().enumerate() {
                 let at = batch.origin[row as usize];
+                let sketch = told.get(self.limits.rows as usize + i);
                 pass.sketches[at] = if pass.faults[at].is_some() { 0 } else { sketch };
             }
         }
-        Ok(pass)
+        pass
     }
 }

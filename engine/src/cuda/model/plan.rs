@@ -3,9 +3,10 @@
 use super::Limits;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::cuda::abi;
+use crate::cuda::ops::attend_prefill::AttendPrefill;
 use crate::cuda::ops::operands::{Arrangement, PackedWeights};
 use crate::cuda::ops::pages::AttentionShape;
+use crate::cuda::{Device, abi};
 use crate::{Error, Result};
 
 /// Bytes of attention's partial results at most; rows whose chunks do not fit walk their chunks one after the other.
@@ -17,8 +18,8 @@ pub(super) const STAGING_BYTES: usize = 32 << 20;
 /// Heads and layers, as the kernels count them.
 ///
 /// # Errors
-/// [`Error::Config`] naming the field that the kernels do not take.
-pub(super) fn attention_shape(c: &Config) -> Result<AttentionShape> {
+/// [`Error::Config`] naming the field that the kernels do not take on this device; the device's.
+pub(super) fn attention_shape(device: &Device, c: &Config) -> Result<AttentionShape> {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let shape = AttentionShape {
         layers: count(c.num_hidden_layers),
@@ -26,7 +27,7 @@ pub(super) fn attention_shape(c: &Config) -> Result<AttentionShape> {
         kv_heads: count(c.num_key_value_heads),
         head_dim: count(c.head_dim),
     };
-    shape.check().map(|()| shape).map_err(|e| match e {
+    AttendPrefill::check(device, &shape).map(|()| shape).map_err(|e| match e {
         Error::Request { field, problem } => {
             Error::Config { field, problem: format!("{problem}: not for the CUDA kernels") }
         }

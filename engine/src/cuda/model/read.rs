@@ -17,9 +17,10 @@ use crate::{FaultKind, Result};
 /// Arg max, where nobody asks for a token.
 const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, repetition_penalty: 1.0 };
 
-type Answers = Vec<std::result::Result<Answer, FaultKind>>;
+pub(super) type Answers = Vec<std::result::Result<Answer, FaultKind>>;
 
 impl CudaModel {
+    /// Answers after everything queued, which is waited for if there is a question.
     pub(super) fn answer(
         &mut self,
         rows: &[Row<'_>],
@@ -27,34 +28,52 @@ impl CudaModel {
         reading: Reading<'_>,
     ) -> Result<Answers> {
         let mut answers = Vec::with_capacity(questions.len());
-        while answers.len() < questions.len() {
-            let start = answers.len();
+        let mut queued = 0;
+        while answers.len() + queued < questions.len() {
+            let start = answers.len() + queued;
             let first = questions[start].row;
             // As many as there is room for; what a row is asked may take several turns.
             let fits = |q: &&Question<'_>| q.row < first + HEAD_ROWS as usize;
             let count = questions[start..].iter().take_while(fits).count().min(self.limits.questions as usize);
             let some = &questions[start..start + count];
             let end = some.last().map_or(first, |q| q.row + 1);
-            self.some_answers(&rows[first..end], first, some, reading, &mut answers)?;
+            if queued + count > self.head.told.len() {
+                self.take_answers(queued, &mut answers)?;
+                queued = 0;
+            }
+            self.queue_turn(&rows[first..end], first, some, reading, queued)?;
+            queued += count;
+        }
+        if queued > 0 {
+            self.take_answers(queued, &mut answers)?;
         }
         Ok(answers)
     }
 
-    fn some_answers(
+    /// Queues a turn of the head, whose answers go to `told` from `at` on.
+    fn queue_turn(
         &mut self,
         rows: &[Row<'_>],
         first: usize,
         questions: &[Question<'_>],
         reading: Reading<'_>,
-        answers: &mut Answers,
+        at: usize,
     ) -> Result<()> {
         self.set_sampling(*reading.sampling, reading.logprobs, false)?;
         let asked = self.questions(first, questions)?;
         self.head.reading.ask(&asked)?;
         self.run_head(rows)?;
         self.kernels.choose.run(&mut self.head.reading)?;
-        let found = self.head.reading.answers()?.into_iter();
-        answers.extend(found.map(|answer| match answer {
+        let head = &mut self.head;
+        // SAFETY: `told` lives as long as the model, and is read after a wait.
+        unsafe { head.reading.queue_answers(&mut head.told, at) }.map(drop)
+    }
+
+    /// Waits for the first `count` answers.
+    fn take_answers(&mut self, count: usize, answers: &mut Answers) -> Result<()> {
+        self.device.synchronize()?;
+        let head = &self.head;
+        answers.extend((0..count).map(|i| match head.reading.answer(head.told.get(i)) {
             Ok((honest, logprobs)) => Ok(Answer { honest, logprobs }),
             Err(word) => Err(fault_kind(word)),
         }));
@@ -110,7 +129,7 @@ impl CudaModel {
             }
             let tokens = &context.tokens()[update.from..];
             if !tokens.is_empty() {
-                let tokens = DeviceBuffer::from_slice(&self.device, tokens)?;
+                let tokens = DeviceBuffer::queued(&self.device, tokens)?;
                 // SAFETY: the engine checked every token against the vocabulary, or drew it from there.
                 unsafe { tables.mark(reading, update.slot, &tokens, update.from as u32)? };
             }
@@ -127,13 +146,13 @@ impl CudaModel {
             Row::Pass(row) => self.kept[*row].expect("what is asked for was read"),
             Row::Held(_) => 0,
         };
-        head.gather.token.write(0, &rows.iter().map(kept).collect::<Vec<_>>())?;
+        head.gather.token.queue(0, &rows.iter().map(kept).collect::<Vec<_>>())?;
         // Rows of floats are gathered as rows of an embedding are.
         // SAFETY: every kept index is below the rows of a pass.
         unsafe { self.kernels.embed.gather(&work.hidden, hidden as u32, &head.gather, &mut head.x, ld, count)? };
         for (at, row) in rows.iter().enumerate() {
             if let Row::Held(held) = row {
-                head.x.write(at * ld as usize, held)?;
+                head.x.queue(at * ld as usize, held)?;
             }
         }
         head.reading.clear_faults()?;

@@ -55,8 +55,9 @@ impl Weights {
             }
         };
         let packed = load.stacked(&[head])?;
-        let embedding = DeviceBuffer::from_slice(device, view.bytes())?;
+        let embedding = DeviceBuffer::queued(device, view.bytes())?;
         let norm = load.norm("model.norm.weight")?;
+        load.check(&[head])?;
         checkpoint.release_pages(view.name());
         checkpoint.release_pages(head.name());
         Ok(Self { layers, norm, head: packed, embedding, element: element(view.dtype()) })
@@ -68,9 +69,24 @@ impl Weights {
 /// # Errors
 /// As [`Weights::load`].
 pub(super) fn pack(device: &Device, checkpoint: &Checkpoint, name: &str) -> Result<PackedWeights> {
-    Load::new(device, checkpoint)?.stacked(&[checkpoint.tensor(name)?])
+    let (mut load, view) = (Load::new(device, checkpoint)?, checkpoint.tensor(name)?);
+    let packed = load.stacked(&[view])?;
+    load.check(&[view])?;
+    Ok(packed)
 }
 
+/// Matrices of a layer.
+const MATRICES: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+/// Copies and kernels are queued; the host reads the next rows off the disk meanwhile.
 struct Load<'a> {
     device: &'a Device,
     checkpoint: &'a Checkpoint,
@@ -108,19 +124,16 @@ impl<'a> Load<'a> {
             gate_up: self.gate_up(view("mlp.gate_proj")?, view("mlp.up_proj")?)?,
             down: self.stacked(&[view("mlp.down_proj")?])?,
         };
-        for part in ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
-            .into_iter()
-            .chain(["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"])
-        {
-            checkpoint.release_pages(&name(part));
-        }
+        let views = MATRICES.iter().map(|part| view(part)).collect::<Result<Vec<_>>>()?;
+        self.check(&views)?;
+        views.iter().for_each(|view| checkpoint.release_pages(view.name()));
         Ok(layer)
     }
 
     fn norm(&self, name: &str) -> Result<DeviceBuffer<f32>> {
         let view = self.checkpoint.tensor(name)?;
         view.check_finite(0..view.rows())?;
-        DeviceBuffer::from_slice(self.device, &view.to_f32_vec())
+        DeviceBuffer::queued(self.device, &view.to_f32_vec())
     }
 
     /// Rows of several tensors on top of each other.
@@ -157,9 +170,9 @@ impl<'a> Load<'a> {
             let range = start..(start + step).min(view.rows());
             let bytes = range.start * row_bytes..range.end * row_bytes;
             let [staging, other] = &mut self.staging;
-            staging.write(0, &view.bytes()[bytes.clone()])?;
+            staging.queue(0, &view.bytes()[bytes.clone()])?;
             if let Some(up) = up {
-                other.write(0, &up.bytes()[bytes])?;
+                other.queue(0, &up.bytes()[bytes])?;
             }
             let source = SourceRows {
                 bytes: staging,
@@ -168,13 +181,17 @@ impl<'a> Load<'a> {
                 element: element(view.dtype()),
             };
             self.quantize.run(&source, packed, (first + start) as u32, &mut self.fault)?;
-            if self.fault.read(0, 1)?[0] != abi::NO_FAULT {
-                view.check_finite(range.clone())?;
-                up.map_or(Ok(()), |up| up.check_finite(range.clone()))?;
-                let problem = format!("rows {range:?} have a value that no quantizer takes");
-                return Err(Error::Tensor { tensor: view.name().into(), problem });
-            }
         }
         Ok(())
+    }
+
+    /// Waits for what was queued; if a kernel met a value that no quantizer takes, says which of `views` has it.
+    fn check(&self, views: &[TensorView<'_>]) -> Result<()> {
+        if self.fault.read(0, 1)?[0] == abi::NO_FAULT {
+            return Ok(());
+        }
+        views.iter().try_for_each(|view| view.check_finite(0..view.rows()))?;
+        let tensor = views.first().map_or_else(String::new, |view| view.name().into());
+        Err(Error::Tensor { tensor, problem: "or one beside it has a value that no quantizer takes".into() })
     }
 }

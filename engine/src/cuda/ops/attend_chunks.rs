@@ -61,6 +61,19 @@ impl ChunkPlan {
         self.items.is_empty()
     }
 
+    /// Rows of each item.
+    pub(in crate::cuda) fn counts(&self) -> impl Iterator<Item = u32> + '_ {
+        self.items.iter().map(|item| item.count)
+    }
+
+    /// Different pages of all items: each is read from memory once.
+    pub(in crate::cuda) fn pages(&self) -> usize {
+        let mut pages: Vec<u32> = self.items.iter().map(|item| item.page).collect();
+        pages.sort_unstable();
+        pages.dedup();
+        pages.len()
+    }
+
     /// Rows of all items together: the page reads that there would be without sharing.
     pub fn reads(&self) -> usize {
         self.rows.len()
@@ -88,14 +101,14 @@ impl ChunkItems {
         })
     }
 
-    /// Copies a plan.
+    /// Queues the copy of a plan.
     ///
     /// # Errors
     /// [`crate::Error::Request`] when there is no room for it, [`crate::Error::Device`] with the driver's words.
     pub fn set(&mut self, plan: &ChunkPlan) -> Result<()> {
-        self.items.write(0, &plan.items)?;
-        self.rows.write(0, &plan.rows)?;
-        self.count.write(0, &[plan.items.len() as u32])
+        self.items.queue(0, &plan.items)?;
+        self.rows.queue(0, &plan.rows)?;
+        self.count.queue(0, &[plan.items.len() as u32])
     }
 }
 
@@ -138,6 +151,11 @@ impl AttendChunks {
         let wide = shape.head_dim > abi::BLOCK;
         let kernel = device.kernel(if wide { "attend_chunks_wide" } else { "attend_chunks" }, 0)?;
         Ok(Self { kernel, multiprocessors: device.multiprocessors()?, wide })
+    }
+
+    /// The kernel.
+    pub(in crate::cuda) fn kernel_name(&self) -> &'static str {
+        self.kernel.name()
     }
 
     /// Every item of `items`, whose rows are below `rows`, in `layer`.

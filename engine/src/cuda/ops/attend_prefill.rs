@@ -1,6 +1,7 @@
 //! attend_prefill.cu: attention of neighbouring rows of one sequence over all their keys.
 
 use super::super::{Device, DeviceBuffer, Kernel, LaunchShape, abi};
+use super::head::room;
 use super::pages::{AttentionShape, Pages, QueryColumns, StepRows, fits, fits_rows};
 use super::reading::refuse_unless;
 use crate::Result;
@@ -47,17 +48,38 @@ impl AttendPrefill {
     /// # Errors
     /// [`crate::Error::Request`] for a shape that it does not take, and as [`Device::kernel`].
     pub fn new(device: &Device, shape: &AttentionShape) -> Result<Self> {
-        shape.check()?;
-        let blocks = shape.blocks();
-        // Keys and values of a chunk, exponents of two, corners.
-        let shared_bytes = 4 * abi::PAGE * shape.padded() + 4 * blocks * abi::PAGE + 4 * WARPS * CORNER;
+        Self::check(device, shape)?;
+        let (blocks, shared_bytes) = (shape.blocks(), Self::shared_bytes(shape));
         let name = if blocks > 1 { "attend_prefill_wide" } else { "attend_prefill" };
         Ok(Self { kernel: device.kernel(name, shared_bytes)?, shape: *shape, shared_bytes })
+    }
+
+    /// Refuses a shape that it does not take on this device.
+    ///
+    /// # Errors
+    /// [`crate::Error::Request`] naming the field, with what the device lacks.
+    pub fn check(device: &Device, shape: &AttentionShape) -> Result<()> {
+        shape.check()?;
+        let (needed, room) = (Self::shared_bytes(shape), room(device)?);
+        refuse_unless(needed <= room, "head_dim", || {
+            let (head_dim, name) = (shape.head_dim, &device.info().name);
+            format!("{head_dim} takes {needed} bytes of shared memory, {name} has {room}")
+        })
+    }
+
+    /// Keys and values of a chunk, exponents of two, corners.
+    fn shared_bytes(shape: &AttentionShape) -> u32 {
+        4 * abi::PAGE * shape.padded() + 4 * shape.blocks() * abi::PAGE + 4 * WARPS * CORNER
     }
 
     /// Whether it can make quantized rows: a block of 128 columns is of one head. Otherwise they are made of the floats.
     pub fn quantizes(&self) -> bool {
         self.shape.head_dim.is_multiple_of(abi::BLOCK)
+    }
+
+    /// The kernel.
+    pub(in crate::cuda) fn kernel_name(&self) -> &'static str {
+        self.kernel.name()
     }
 
     /// All rows of `tiles`, which are below `rows`, in `layer`.

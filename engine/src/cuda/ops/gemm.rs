@@ -84,11 +84,16 @@ impl Gemm {
         let tiles = features.div_ceil(tile.edge()) * params.rows.div_ceil(tile.edge());
         let blocks = tiles.min(multiprocessors.max(1) * tile.resident());
         let shape = LaunchShape { grid: [blocks, 1, 1], block: 2 * tile.edge(), shared_bytes: tile.shared_bytes() };
-        let kernel = match tile {
-            GemmTile::Wide => &self.wide,
-            GemmTile::Narrow => &self.narrow,
-        };
+        let kernel = self.kernel(tile);
         // SAFETY: `params` has checked every shape; gemm.cu asserts the shared memory.
         unsafe { kernel.launch(shape, &params) }
+    }
+
+    /// The kernel with a tile.
+    pub(in crate::cuda) fn kernel(&self, tile: GemmTile) -> &Kernel<abi::product_params> {
+        match tile {
+            GemmTile::Wide => &self.wide,
+            GemmTile::Narrow => &self.narrow,
+        }
     }
 }

@@ -85,11 +85,16 @@ impl Gemv {
         let groups = product.weights.tiles().div_ceil(form.tiles());
         let blocks = groups.min(multiprocessors.max(1) * form.resident());
         let shape = LaunchShape { grid: [blocks, 1, 1], block: 256, shared_bytes: form.shared_bytes() };
-        let kernel = match form {
-            GemvForm::Single => &self.single,
-            GemvForm::Double => &self.double,
-        };
+        let kernel = self.kernel(form);
         // SAFETY: `params` has checked every shape, and the rows are at most 64.
         unsafe { kernel.launch(shape, &params) }
+    }
+
+    /// The kernel of a form.
+    pub(in crate::cuda) fn kernel(&self, form: GemvForm) -> &Kernel<abi::product_params> {
+        match form {
+            GemvForm::Single => &self.single,
+            GemvForm::Double => &self.double,
+        }
     }
 }

@@ -151,6 +151,19 @@ impl Head {
         unsafe { form.kernel.launch(launch, &params) }
     }
 
+    /// The kernel of a launch for `rows` rows.
+    pub(in crate::cuda) fn kernel_name(&self, rows: u32) -> &'static str {
+        self.form(rows).kernel.name()
+    }
+
+    /// Products of m16n8k32 of a launch for `rows` rows: four slices of each block, for whole chunks and blocks of rows.
+    pub(in crate::cuda) fn mma(&self, vocabulary: u32, rows: u32) -> u64 {
+        let tiles = u64::from(vocabulary.div_ceil(abi::CHUNK) * abi::HEAD_WARPS);
+        let form = self.form(rows).rows;
+        let row_tiles = u64::from(rows.next_multiple_of(form) / abi::TILE_TOKENS);
+        tiles * row_tiles * u64::from(self.blocks) * u64::from(4 * abi::KSTEPS)
+    }
+
     /// The smallest form that holds `rows` rows in a block, or else the largest there is.
     fn form(&self, rows: u32) -> &Form {
         let fits = self.forms.iter().find(|form| form.rows >= rows);

@@ -71,12 +71,12 @@ impl AttentionShape {
     }
 
     /// Channels of a head, padded to whole k32 steps.
-    pub(super) fn padded(&self) -> u32 {
+    pub(in crate::cuda) fn padded(&self) -> u32 {
         self.head_dim.next_multiple_of(32)
     }
 
     /// Query columns of a tile of attend_prefill.
-    pub(super) fn tile_columns(&self) -> u32 {
+    pub(in crate::cuda) fn tile_columns(&self) -> u32 {
         abi::PREFILL_COLUMNS / self.blocks().max(1)
     }
 }

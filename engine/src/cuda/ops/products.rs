@@ -29,4 +29,13 @@ impl Products {
     pub fn run(&self, product: &mut Product<'_>) -> Result<()> {
         if product.count.most <= MAX_ROWS { self.gemv.run(product) } else { self.gemm.run(product) }
     }
+
+    /// The kernel that multiplies.
+    pub(in crate::cuda) fn kernel_name(&self, product: &Product<'_>) -> &'static str {
+        let kernel = match product.count.most <= MAX_ROWS {
+            true => self.gemv.kernel(self.gemv.form(product)),
+            false => self.gemm.kernel(self.gemm.tile(product)),
+        };
+        kernel.name()
+    }
 }

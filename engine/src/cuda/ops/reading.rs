@@ -1,6 +1,6 @@
 //! What is asked of rows of logits, and the device memory it takes from the head's chunks to the answers.
 
-use super::super::{Device, DeviceBuffer, abi};
+use super::super::{Device, DeviceBuffer, PinnedBuffer, abi};
 use crate::cpu::sampling::temperature_scale;
 use crate::types::{Logprobs, Sampling, Seed};
 use crate::{Error, Result};
@@ -153,7 +153,7 @@ impl Reading {
             let len = self.shape.rows as usize * self.stride() as usize;
             self.logits = DeviceBuffer::zeroed(self.sampling.device(), len)?;
         }
-        self.sampling.write(0, &[words])
+        self.sampling.queue(0, &[words])
     }
 
     /// Asks `questions` in the launches that follow.
@@ -183,10 +183,10 @@ impl Reading {
         first.push(questions.len() as u32);
         let words: Vec<abi::question> = questions.iter().map(|q| q.to_abi()).collect();
         (self.asked, self.used_rows) = (questions.len(), rows as usize);
-        self.questions.write(0, &words)?;
-        self.first_question.write(0, &first)?;
-        self.rows.write(0, &[rows])?;
-        self.count.write(0, &[questions.len() as u32])
+        self.questions.queue(0, &words)?;
+        self.first_question.queue(0, &first)?;
+        self.rows.queue(0, &[rows])?;
+        self.count.queue(0, &[questions.len() as u32])
     }
 
     /// Forgets the faults of all rows.
@@ -194,7 +194,21 @@ impl Reading {
     /// # Errors
     /// [`Error::Device`] with the driver's words.
     pub fn clear_faults(&mut self) -> Result<()> {
-        self.fault.write(0, &vec![abi::NO_FAULT; self.shape.rows as usize])
+        const { assert!(abi::NO_FAULT == u32::MAX) };
+        self.fault.set_bits(self.shape.rows as usize)
+    }
+
+    /// Queues the copy of the answers to the questions asked last to those of `told` from `at` on, and says how many.
+    ///
+    /// # Errors
+    /// [`Error::Request`] where they do not fit, [`Error::Device`] with the driver's words.
+    ///
+    /// # Safety
+    /// As [`DeviceBuffer::queue_read`].
+    pub unsafe fn queue_answers(&self, told: &mut PinnedBuffer<abi::answer>, at: usize) -> Result<usize> {
+        // SAFETY: passed on.
+        unsafe { self.answers.queue_read(0, self.asked, told, at) }?;
+        Ok(self.asked)
     }
 
     /// The answers to the questions asked last, after everything queued.
@@ -202,11 +216,15 @@ impl Reading {
     /// # Errors
     /// [`Error::Device`] with the driver's words.
     pub fn answers(&self) -> Result<Vec<Answer>> {
-        let one = |a: abi::answer| match a.fault {
+        Ok(self.answers.read(0, self.asked)?.into_iter().map(|a| self.answer(a)).collect())
+    }
+
+    /// An answer in words of the device.
+    pub fn answer(&self, a: abi::answer) -> Answer {
+        match a.fault {
             abi::NO_FAULT => Ok((a.token, self.logprobs.then_some(Logprobs { raw: a.raw, sampling: a.sampling }))),
             fault => Err(fault),
-        };
-        Ok(self.answers.read(0, self.asked)?.into_iter().map(one).collect())
+        }
     }
 
     /// Raw logits of a row, where they were kept, after everything queued.

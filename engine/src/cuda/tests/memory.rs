@@ -2,7 +2,9 @@
 
 use super::device;
 use crate::Error;
-use crate::cuda::{DeviceBuffer, Kernel, LaunchShape, PinnedBuffer, abi};
+use crate::cuda::ring::HALF_BYTES;
+use crate::cuda::{Device, DeviceBuffer, Kernel, LaunchShape, PinnedBuffer, abi};
+use grail_standin::{Setting, set};
 
 #[test]
 fn what_is_written_is_read_back_and_the_rest_is_zero() {
@@ -94,6 +96,63 @@ fn pinned_memory_is_zeroed_and_copied_from_without_waiting() {
         assert!(matches!(buffer.queue_write(2, &pinned, 0, 3), Err(Error::Request { .. })));
     }
     assert_eq!(buffer.to_vec().unwrap(), [1, 2, 3, 7]);
+}
+
+/// Whether values of five halves of the ring arrive, in pieces of many sizes, each forgotten by the host at once.
+fn queued_values_arrive(device: &Device, careless: bool) -> bool {
+    device.ring().unwrap().careless = careless;
+    let len = 5 * HALF_BYTES / 4 + 7;
+    let value = |i: usize| (i as u32).wrapping_mul(0x9e37_79b9);
+    let mut buffer = DeviceBuffer::<u32>::zeroed(device, len).unwrap();
+    let (mut at, mut step) = (0, 1);
+    while at < len {
+        let end = (at + step).min(len);
+        let mut values: Vec<u32> = (at..end).map(value).collect();
+        buffer.queue(at, &values).unwrap();
+        values.fill(0);
+        (at, step) = (end, (3 * step + 1) % (HALF_BYTES / 2));
+    }
+    buffer.to_vec().unwrap().into_iter().enumerate().all(|(i, found)| found == value(i))
+}
+
+/// On the second device: modes are a device's, and other tests run beside this one.
+#[test]
+fn a_ring_waits_for_the_copies_of_what_it_forgets() {
+    if device().is_none() {
+        return;
+    }
+    let device = Device::open(1).unwrap();
+    assert!(queued_values_arrive(&device, false));
+    assert!(queued_values_arrive(&device, true), "where work runs at once, a missing wait does not show");
+    set(1, Setting::Mode("deferred")).unwrap();
+    assert!(queued_values_arrive(&device, false));
+    let missed = queued_values_arrive(&device, true);
+    set(1, Setting::Mode("eager")).unwrap();
+    assert!(!missed, "a half that is filled before its copies have run sends other values");
+}
+
+#[test]
+fn what_is_queued_to_pinned_memory_is_there_after_a_wait() {
+    let Some(device) = device() else { return };
+    let buffer = DeviceBuffer::from_slice(&device, &[1u16, 2, 3, 4]).unwrap();
+    let mut pinned = PinnedBuffer::zeroed(&device, 6).unwrap();
+    // SAFETY: both live until the wait, and the elements are read after it.
+    unsafe {
+        buffer.queue_read(1, 3, &mut pinned, 2).unwrap();
+        assert!(matches!(buffer.queue_read(1, 4, &mut pinned, 0), Err(Error::Request { .. })));
+        assert!(matches!(buffer.queue_read(0, 3, &mut pinned, 4), Err(Error::Request { .. })));
+    }
+    device.synchronize().unwrap();
+    assert_eq!((0..6).map(|i| pinned.get(i)).collect::<Vec<_>>(), [0, 0, 2, 3, 4, 0]);
+}
+
+#[test]
+fn bits_are_set_and_the_rest_is_left_alone() {
+    let Some(device) = device() else { return };
+    let mut buffer = DeviceBuffer::from_slice(&device, &[7u32; 5]).unwrap();
+    buffer.set_bits(3).unwrap();
+    assert_eq!(buffer.to_vec().unwrap(), [u32::MAX, u32::MAX, u32::MAX, 7, 7]);
+    assert!(matches!(buffer.set_bits(6), Err(Error::Request { .. })));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod append;
 mod attention;
+mod bench;
 mod devices;
 mod embed;
 mod final_norm;

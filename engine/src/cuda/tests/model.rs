@@ -255,6 +255,66 @@ fn one_gpu_of_two_that_fails_ends_the_call() {
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }
 
+/// In a process of its own, whose devices have as little shared memory as sm_86 and sm_89.
+#[test]
+#[ignore = "run by heads_too_wide_for_a_device_are_refused_by_name"]
+fn wide_heads_on_a_small_device() {
+    if device().is_none() {
+        return;
+    }
+    let load = |head_dim| {
+        let shape = small(head_dim, true, Dtype::Bf16);
+        Engine::load(checkpoint(1, &shape), options(DeviceChoice::Cuda(vec![0]))).map(drop)
+    };
+    load(160).unwrap();
+    for head_dim in [176, 256] {
+        let error = load(head_dim).unwrap_err();
+        let crate::Error::Config { field, problem } = &error else { panic!("{error}") };
+        assert_eq!(field, "head_dim");
+        assert!(problem.contains(&format!("{head_dim} takes")) && problem.contains("has 101376"), "{problem}");
+    }
+}
+
+#[test]
+fn heads_too_wide_for_a_device_are_refused_by_name() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--include-ignored", "cuda::tests::model::wide_heads_on_a_small_device"]);
+    let output = command.env("STANDIN_CAPABILITY", "8.6").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+/// In a process of its own, which counts how often it waits for a device.
+#[test]
+#[ignore = "run by a_decoding_step_waits_for_the_device_once"]
+fn waits_of_decoding() {
+    use crate::cuda::context::WAITS;
+    use std::sync::atomic::Ordering::Relaxed;
+    let shape = small(32, true, Dtype::Bf16);
+    let Some([_, mut gpu]) = engines(&|| checkpoint(6, &shape)) else { return };
+    let (groups, r) = (groups(&[20, 3], &[2, 3], shape.vocab), projection(shape.hidden));
+    let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
+    let mut waits = |steps: usize| {
+        let request = GenerateRequest { sampling, projection: &r, ..GenerateRequest::new(&groups, steps, &[]) };
+        let before = WAITS.load(Relaxed);
+        let made = gpu.generate(&request, &mut unobserved).unwrap();
+        assert!(made.iter().flatten().all(|r| r.as_ref().unwrap().completion().len() == steps));
+        WAITS.load(Relaxed) - before
+    };
+    waits(3);
+    let (few, more) = (waits(10), waits(40));
+    assert_eq!(more - few, 30, "{few} waits for 10 tokens, {more} for 40");
+}
+
+#[test]
+fn a_decoding_step_waits_for_the_device_once() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "--include-ignored", "cuda::tests::model::waits_of_decoding"]);
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
 /// The order of threads, the moment of asynchronous copies and of all queued work are nobody's promise.
 #[test]
 fn no_schedule_moves_a_bit() {

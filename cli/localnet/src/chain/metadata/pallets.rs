@@ -117,6 +117,12 @@ pub(super) static PALLETS: &[Pallet] = &[
             (5, "WeightsSet", &["u16 as NetUidStorageIndex", "u16"]),
             (6, "NeuronRegistered", &["u16 as NetUid", "u16", "AccountId32 as T::AccountId"]),
             (28, "AxonServed", &["u16 as NetUid", "AccountId32 as T::AccountId"]),
+            (
+                101,
+                "TimelockedWeightsCommitted",
+                &["AccountId32 as T::AccountId", "u16 as NetUidStorageIndex", "H256", "u64"],
+            ),
+            (102, "TimelockedWeightsRevealed", &["u16 as NetUidStorageIndex", "AccountId32 as T::AccountId"]),
         ],
         errors: subtensor::ERRORS,
         constants: &[],
@@ -175,6 +181,16 @@ const SUBTENSOR_CALLS: &[VariantText] = &[
         ],
     ),
     (7, "burned_register", &["netuid: u16 as NetUid", "hotkey: AccountId32 as T::AccountId"]),
+    (
+        113,
+        "commit_timelocked_weights",
+        &[
+            "netuid: u16 as NetUid",
+            "commit: BoundedVec<u8> as BoundedVec<u8, ConstU32<MAX_CRV3_COMMIT_SIZE_BYTES>>",
+            "reveal_round: u64",
+            "commit_reveal_version: u16",
+        ],
+    ),
 ];
 
 const SUBTENSOR_STORAGE: &[Entry] = &[
@@ -202,6 +218,12 @@ const SUBTENSOR_STORAGE: &[Entry] = &[
     value("BlockAtRegistration", &[NETUID, UID], "u64", ZERO_U64),
     optional("Axons", &[NETUID, HOTKEY], "AxonInfo"),
     value("StakeThreshold", &[], "u64", ZERO_U64),
+    value(
+        "TimelockedWeightCommits",
+        &[(Twox64Concat, "u16"), (Twox64Concat, "u64")],
+        "Vec<(AccountId32, u64, BoundedVec<u8>, u64)>",
+        "00",
+    ),
     value("RevealPeriodEpochs", &[(Twox64Concat, "u16")], "u64", "0100000000000000"),
     value("CommitRevealWeightsVersion", &[], "u16", "0400"),
     value("MechanismCountCurrent", &[(Twox64Concat, "u16")], "u8", "01"),

@@ -5,12 +5,14 @@
 //! leaves no trace.
 
 mod axon;
+mod commit;
 mod commitments;
 mod register;
 mod upscale;
 mod validity;
 mod weights;
 
+use grail_beacon::LocalBeacon;
 use grail_protocol::{AccountId, Hash};
 use parity_scale_codec::Encode;
 
@@ -39,17 +41,19 @@ pub(crate) struct Execution<'a> {
 }
 
 /// What is known before a block is built.
-pub(crate) struct Start {
+pub(crate) struct Start<'a> {
     pub number: u32,
     pub parent_hash: Hash,
     pub timestamp_ms: u64,
     /// The one subnet.
     pub netuid: u16,
+    /// The beacon whose rounds reach the chain by themselves; `None`: no committed weight is ever revealed.
+    pub beacon: Option<&'a LocalBeacon>,
 }
 
 impl<'a> Execution<'a> {
     /// Starts a block: its environment, the subnet's counters, and the inherent that states its time.
-    pub fn start(state: &'a State, start: &Start) -> Self {
+    pub fn start(state: &'a State, start: &Start<'_>) -> Self {
         let mut execution = Self {
             state: Overlay::new(state),
             number: start.number,
@@ -65,6 +69,9 @@ impl<'a> Execution<'a> {
         }
         execution.count_block();
         execution.state.put(&slots::now(), &start.timestamp_ms);
+        if let Some(beacon) = start.beacon {
+            execution.reveal_weights(beacon, start.timestamp_ms);
+        }
         let set = Call::Timestamp(TimestampCall::Set { now: start.timestamp_ms });
         execution.push(encode_bare(&set), Ok(()), DispatchInfo::INHERENT);
         execution
@@ -124,7 +131,10 @@ impl<'a> Execution<'a> {
     }
 
     fn record(&mut self, event: Event) {
-        let phase = Phase::ApplyExtrinsic(self.extrinsics.len() as u32);
+        self.record_in(Phase::ApplyExtrinsic(self.extrinsics.len() as u32), event);
+    }
+
+    fn record_in(&mut self, phase: Phase, event: Event) {
         let topics: [Hash; 0] = [];
         let no_topics = parity_scale_codec::Compact(topics.len() as u32);
         self.records.push(EncodedRecord((phase, event, no_topics).encode()));
@@ -172,6 +182,12 @@ impl Dispatch<'_, '_> {
             Call::Subtensor(SubtensorCall::SetWeights { netuid, dests, weights, version_key }) => {
                 self.set_weights(netuid, &dests, &weights, version_key)
             }
+            Call::Subtensor(SubtensorCall::CommitTimelockedWeights {
+                netuid,
+                commit,
+                reveal_round,
+                commit_reveal_version,
+            }) => self.commit_timelocked_weights(netuid, commit, reveal_round, commit_reveal_version),
             Call::Subtensor(SubtensorCall::ServeAxon(axon)) => self.serve_axon(&axon),
             Call::Subtensor(SubtensorCall::BurnedRegister { netuid, hotkey }) => self.burned_register(netuid, hotkey),
             Call::Commitments(CommitmentsCall::SetCommitment { netuid, info }) => self.set_commitment(netuid, info),

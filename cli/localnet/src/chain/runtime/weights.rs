@@ -8,7 +8,7 @@ use crate::chain::slots;
 use crate::chain::state::Read;
 
 impl Dispatch<'_, '_> {
-    /// The pallet's checks in its order, then the weights, scaled so that the largest is 65535.
+    /// Weights, where the subnet asks for no commitment first.
     pub(super) fn set_weights(
         &mut self,
         netuid: u16,
@@ -16,9 +16,22 @@ impl Dispatch<'_, '_> {
         values: &[u16],
         version_key: u64,
     ) -> Result<(), DispatchError> {
-        use SubtensorError as E;
         let committed = self.state.value(&slots::commit_reveal_weights_enabled(netuid));
-        ensure(!committed, E::CommitRevealEnabled)?;
+        ensure(!committed, SubtensorError::CommitRevealEnabled)?;
+        self.apply_weights(netuid, uids, values, version_key, false)
+    }
+
+    /// The pallet's checks in its order, then the weights, scaled so that the largest is 65535. The rate limit of
+    /// `revealed` weights was that of their commitment.
+    pub(super) fn apply_weights(
+        &mut self,
+        netuid: u16,
+        uids: &[u16],
+        values: &[u16],
+        version_key: u64,
+        revealed: bool,
+    ) -> Result<(), DispatchError> {
+        use SubtensorError as E;
         ensure(uids.len() == values.len(), E::WeightVecNotEqualSize)?;
         ensure(self.state.value(&slots::networks_added(netuid)), E::MechanismDoesNotExist)?;
         let neurons = self.state.value(&slots::subnetwork_n(netuid));
@@ -28,7 +41,7 @@ impl Dispatch<'_, '_> {
         ensure(stake >= self.state.value(&slots::stake_threshold()), E::NotEnoughStakeToSetWeights)?;
         let network_key = self.state.value(&slots::weights_version_key(netuid));
         ensure(network_key == 0 || version_key >= network_key, E::IncorrectWeightVersionKey)?;
-        ensure(self.may_set_again(netuid, own), E::SettingWeightsTooFast)?;
+        ensure(revealed || self.may_set_again(netuid, own), E::SettingWeightsTooFast)?;
         let only_itself = uids == [own];
         let permit = self.permitted(netuid, own);
         ensure(only_itself || permit, E::NeuronNoValidatorPermit)?;
@@ -43,19 +56,26 @@ impl Dispatch<'_, '_> {
 
         let pairs = uids.iter().copied().zip(scaled).collect();
         self.state.put(&slots::weights(netuid, own), &pairs);
-        let block = u64::from(self.block);
-        self.state.update(&slots::last_update(netuid), |last| {
-            if let Some(last) = last.get_mut(usize::from(own)) {
-                *last = block;
-            }
-        });
+        if !revealed {
+            self.set_last_update(netuid, own);
+        }
         self.events.push(Event::Subtensor(SubtensorEvent::WeightsSet(netuid, own)));
         Ok(())
     }
 
+    /// This block is the one of the neuron's last weights.
+    pub(super) fn set_last_update(&mut self, netuid: u16, uid: u16) {
+        let block = u64::from(self.block);
+        self.state.update(&slots::last_update(netuid), |last| {
+            if let Some(last) = last.get_mut(usize::from(uid)) {
+                *last = block;
+            }
+        });
+    }
+
     /// Whether the rate limit has passed; a neuron that never set weights nor registered (one of the first
     /// block) need not wait.
-    fn may_set_again(&self, netuid: u16, uid: u16) -> bool {
+    pub(super) fn may_set_again(&self, netuid: u16, uid: u16) -> bool {
         let last = self.state.value(&slots::last_update(netuid)).get(usize::from(uid)).copied().unwrap_or_default();
         let limit = self.state.value(&slots::weights_set_rate_limit(netuid));
         last == 0 || u64::from(self.block).saturating_sub(last) >= limit
