@@ -390,19 +390,39 @@ fn of_a_file_that_does_not_hold_nothing_is_exported() {
     let Made { file, network, .. } = made();
     let folder = tempfile::tempdir().unwrap();
     let reward = altered("exported-reward.json.gz", |file| file.inferences[4].commit.rollout.total_reward += 0.5);
-    let token = altered("exported-sketch.json.gz", |file| file.inferences[5].commit.s_vals[3] ^= 1);
+    // Signed as a miner can, so that only the model finds it; in the last rollout.
+    let sketch = altered("exported-sketch.json.gz", |file| {
+        file.inferences[5].commit.s_vals[3] ^= 1;
+        resign(file, 5);
+    });
     let other = altered("exported-network.json.gz", |file| file.network_id = "00".repeat(32));
-    let bad = [text(&reward), text(&token), text(&other)];
+    let bad = [text(&reward), text(&sketch), text(&other)];
     let rest = ["--network", text(network), "--out", text(folder.path()), "--json"];
     let (out, _) = ends(&[&["export"][..], &bad, &rest].concat(), 3);
     let told: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(told.len(), 3);
-    for told in &told {
-        assert!(told["outcome"] != "valid" && told["out"].is_null() && told["rollouts"] == 0, "{told}");
-        assert!(told["reason"].is_string(), "{told}");
+    let outcomes: Vec<&Value> = told.iter().map(|told| &told["outcome"]).collect();
+    assert_eq!(outcomes, ["fraud", "fraud", "void"]);
+    let rules = ["RewardMismatch", "SketchInexact", "WrongNetwork"];
+    for (told, rule) in told.iter().zip(rules) {
+        assert!(told["out"].is_null() && told["rollouts"] == 0, "{told}");
+        assert!(told["reason"].as_str().unwrap().contains(rule), "{told}");
     }
-    assert_eq!(exports(folder.path()), [PathBuf::new(); 0]);
+    assert!(exports(folder.path()).is_empty());
     // An honest one beside it is exported, and the call still says that one was not.
-    let (out, _) = ends(&[&["export", text(&token), text(file)][..], &rest].concat(), 3);
+    let (out, _) = ends(&[&["export", text(&sketch), text(file)][..], &rest].concat(), 3);
     assert_eq!((out.lines().count(), exports(folder.path()).len()), (2, 1), "{out}");
+}
+
+#[test]
+fn a_number_that_no_column_holds_is_an_error_that_names_rollout_and_column() {
+    let mut file = read(&made().file);
+    let export = |file: &WindowFile| {
+        grail_export::table::<Sat>(grail_export::Source { file, window: 1000, uploaded_at: "2026-01-01T00:00:00Z" })
+    };
+    assert!(export(&file).is_ok());
+    file.inferences[3].nonce = i128::from(i64::MAX) + 1;
+    let told = export(&file).unwrap_err().to_string();
+    assert_eq!(told, "rollout 3: nonce: expected an integer of 64 bits, found 9223372036854775808");
+    file.inferences[3].nonce = i128::from(i64::MAX);
+    assert!(export(&file).is_ok());
 }

@@ -70,17 +70,23 @@ impl Exporter<'_> {
             Ok(judged) => judged,
             Err(reason) => return Ok(Exported { verdict: Verdict::refused(reason), written: None }),
         };
+        // Before the model's work. The address was decoded, so it is no path.
+        let name = format!("train-window-{}-{}.parquet", head.block_number, file.wallet);
+        let target = self.folder.join(name);
+        ensure!(
+            !target.try_exists().with_context(|| target.display().to_string())?,
+            "{}: {} exists already, and is not replaced",
+            path.display(),
+            target.display()
+        );
         let claimed = Claimed { file, head: &head, account: &account };
         let mut scorer =
             |request: &grail_engine::types::ScoreRequest<'_>| engine.score(request, &mut *watch("verifying"));
-        let verdict = self.verifier.verify(claimed, Selection::All, Extent::Deciding, &mut scorer)?;
+        let verdict = self.verifier.verify(claimed, Selection::All, Extent::Deciding, &mut scorer);
+        let verdict = verdict.with_context(|| path.display().to_string())?;
         if verdict.outcome != VerdictOutcome::Valid {
             return Ok(Exported { verdict, written: None });
         }
-        // The address was decoded, so it is no path.
-        let name = format!("train-window-{}-{}.parquet", head.block_number, file.wallet);
-        let target = self.folder.join(name);
-        ensure!(!target.exists(), "{} exists already, and nothing is replaced", target.display());
         let source = Source { file, window: head.block_number, uploaded_at: &self.now };
         let bytes = table::<Sat>(source).with_context(|| path.display().to_string())?;
         create(&target, &bytes)?;

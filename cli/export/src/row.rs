@@ -10,7 +10,7 @@ const VERSION: &str = "v1.0.0";
 /// reference's defaults.
 ///
 /// # Errors
-/// What is missing, in words: a rollout without hotkey or nonce has no id.
+/// The field in words: a rollout without hotkey or nonce has no id.
 pub fn row(rollout: &Value, window: u64) -> Result<Value, String> {
     let at = |path: &[&str]| path.iter().try_fold(rollout, |value, key| member(value, key));
     let or = |path: &[&str], default: Value| at(path).cloned().unwrap_or(default);
@@ -64,10 +64,30 @@ pub(crate) fn member<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
 
 /// The first 16 digits of the hash of `{hotkey}_{window}_{nonce}`.
 fn id(rollout: &Value, window: u64) -> Result<String, String> {
-    match (member(rollout, "hotkey"), member(rollout, "nonce")) {
-        (Some(Value::Text(hotkey)), Some(Value::Integer(nonce))) => {
-            Ok(hex::encode(&sha256(format!("{hotkey}_{window}_{nonce}").as_bytes())[..8]))
-        }
-        other => Err(format!("no id of {other:?}")),
+    let told = |key: &str, expected: &str, found: Option<&Value>| {
+        let found = found.map_or_else(|| "nothing".to_owned(), |value| value.to_text(Style::Canonical));
+        format!("{key}: expected {expected}, found {found}")
+    };
+    let hotkey = match member(rollout, "hotkey") {
+        Some(Value::Text(hotkey)) => hotkey,
+        other => return Err(told("hotkey", "a text", other)),
+    };
+    let nonce = match member(rollout, "nonce") {
+        Some(Value::Integer(nonce)) => nonce,
+        other => return Err(told("nonce", "an integer", other)),
+    };
+    Ok(hex::encode(&sha256(format!("{hotkey}_{window}_{nonce}").as_bytes())[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollout_without_hotkey_or_nonce_has_no_row() {
+        let told = |text: &str| row(&Value::read("rollout", text).unwrap(), 30).unwrap_err();
+        assert_eq!(told(r#"{"nonce": 1}"#), "hotkey: expected a text, found nothing");
+        assert_eq!(told(r#"{"hotkey": "5F", "nonce": "1"}"#), "nonce: expected an integer, found \"1\"");
+        assert!(row(&Value::read("rollout", r#"{"hotkey": "5F", "nonce": 1}"#).unwrap(), 30).is_ok());
     }
 }
