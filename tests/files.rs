@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 use grail::sat::Sat;
 use grail_protocol::encoding::sha256;
 use grail_protocol::window::{self, Form, Limits, Schema, WindowFile};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Row, RowAccessor};
 use serde_json::Value;
 
 fn grail(args: &[&str]) -> Command {
@@ -321,4 +323,106 @@ fn what_a_person_reads_a_program_can_read_too() {
     assert!(shown["shown"]["completion_text"].as_str().unwrap().contains("SOLUTION"));
     let soaked = json(&["soak", "--tokens", "200", "--json"]);
     assert!(soaked["tokens"].as_u64().unwrap() >= 200 && soaked["rejected"].is_null());
+}
+
+/// The Parquet files in a folder.
+fn exports(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn what_holds_is_exported_row_by_row_and_never_replaced() {
+    let Made { file, network, .. } = made();
+    let folder = tempfile::tempdir().unwrap();
+    let args = ["export", text(file), "--network", text(network), "--out", text(folder.path())];
+    let (out, _) = ends(&args, 0);
+    assert!(out.contains("6 rollouts in"), "{out}");
+    let written = exports(folder.path());
+    assert_eq!(written.len(), 1, "{written:?}");
+    let source = read(file);
+    assert_eq!(written[0].file_name().unwrap(), format!("train-window-1000-{}.parquet", source.wallet).as_str());
+    let bytes = std::fs::read(&written[0]).unwrap();
+    let reader = SerializedFileReader::new(std::fs::File::open(&written[0]).unwrap()).unwrap();
+    let names: Vec<&str> = grail_export::columns().iter().map(|column| column.name).collect();
+    let rows: Vec<Row> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), source.inferences.len());
+    for (row, entry) in rows.iter().zip(&source.inferences) {
+        assert_eq!(row.get_column_iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
+        let at = |name: &str| names.iter().position(|n| *n == name).unwrap();
+        let string = |name: &str| row.get_string(at(name)).unwrap().as_str();
+        let integer = |name: &str| i128::from(row.get_long(at(name)).unwrap());
+        let real = |name: &str| row.get_double(at(name)).unwrap();
+        let list = |name: &str| serde_json::from_str::<Value>(string(name)).unwrap();
+        let (commit, claim) = (&entry.commit, &entry.commit.rollout);
+        let id = sha256(format!("{}_1000_{}", entry.hotkey, entry.nonce).as_bytes());
+        assert_eq!(string("id"), hex::encode(&id[..8]));
+        assert_eq!((string("miner"), string("challenge_signature")), (entry.hotkey.as_str(), entry.signature.as_str()));
+        assert_eq!((string("sat_seed"), string("grail_signature")), (&*entry.sat_seed, &*commit.signature));
+        assert_eq!(
+            (string("network_id"), string("beacon_signature")),
+            (&*source.network_id, &*source.beacon.signature)
+        );
+        assert_eq!(
+            (integer("window"), integer("nonce"), integer("beacon_round")),
+            (1000, entry.nonce, source.beacon.round)
+        );
+        assert_eq!(integer("completion_length"), claim.completion_length);
+        assert_eq!(integer("token_count"), commit.tokens.len() as i128);
+        assert_eq!(row.get_bool(at("solution_success")).unwrap(), claim.success);
+        assert_eq!((real("solution_total_reward"), real("advantage")), (claim.total_reward, claim.advantage));
+        assert_eq!(list("grail_tokens"), serde_json::json!(commit.tokens));
+        assert_eq!(list("grail_s_vals"), serde_json::json!(commit.s_vals));
+        let logprobs: Vec<f32> = serde_json::from_value(list("token_logprobs")).unwrap();
+        assert_eq!(logprobs, claim.token_logprobs);
+        assert!(string("uploaded_at").ends_with('Z') && string("sat_clauses").starts_with("[["));
+    }
+    // Again: refused, and what is there stays.
+    let again = refusal(&args, 1);
+    assert!(again.contains("exists already"), "{again}");
+    assert_eq!(exports(folder.path()), written);
+    assert!(std::fs::read(&written[0]).unwrap() == bytes);
+    let nowhere = refusal(&["export", text(file), "--out", "/nonexistent"], 2);
+    assert!(nowhere.contains("--out"), "{nowhere}");
+}
+
+#[test]
+fn of_a_file_that_does_not_hold_nothing_is_exported() {
+    let Made { file, network, .. } = made();
+    let folder = tempfile::tempdir().unwrap();
+    let reward = altered("exported-reward.json.gz", |file| file.inferences[4].commit.rollout.total_reward += 0.5);
+    // Signed as a miner can, so that only the model finds it; in the last rollout.
+    let sketch = altered("exported-sketch.json.gz", |file| {
+        file.inferences[5].commit.s_vals[3] ^= 1;
+        resign(file, 5);
+    });
+    let other = altered("exported-network.json.gz", |file| file.network_id = "00".repeat(32));
+    let bad = [text(&reward), text(&sketch), text(&other)];
+    let rest = ["--network", text(network), "--out", text(folder.path()), "--json"];
+    let (out, _) = ends(&[&["export"][..], &bad, &rest].concat(), 3);
+    let told: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let outcomes: Vec<&Value> = told.iter().map(|told| &told["outcome"]).collect();
+    assert_eq!(outcomes, ["fraud", "fraud", "void"]);
+    let rules = ["RewardMismatch", "SketchInexact", "WrongNetwork"];
+    for (told, rule) in told.iter().zip(rules) {
+        assert!(told["out"].is_null() && told["rollouts"] == 0, "{told}");
+        assert!(told["reason"].as_str().unwrap().contains(rule), "{told}");
+    }
+    assert!(exports(folder.path()).is_empty());
+    // An honest one beside it is exported, and the call still says that one was not.
+    let (out, _) = ends(&[&["export", text(&sketch), text(file)][..], &rest].concat(), 3);
+    assert_eq!((out.lines().count(), exports(folder.path()).len()), (2, 1), "{out}");
+}
+
+#[test]
+fn a_number_that_no_column_holds_is_an_error_that_names_rollout_and_column() {
+    let mut file = read(&made().file);
+    let export = |file: &WindowFile| {
+        grail_export::table::<Sat>(grail_export::Source { file, window: 1000, uploaded_at: "2026-01-01T00:00:00Z" })
+    };
+    assert!(export(&file).is_ok());
+    file.inferences[3].nonce = i128::from(i64::MAX) + 1;
+    let told = export(&file).unwrap_err().to_string();
+    assert_eq!(told, "rollout 3: nonce: expected an integer of 64 bits, found 9223372036854775808");
+    file.inferences[3].nonce = i128::from(i64::MAX);
+    assert!(export(&file).is_ok());
 }

@@ -6,6 +6,7 @@ mod config;
 mod confirm;
 mod demo;
 pub mod doctor;
+mod export;
 mod generate;
 mod inspect;
 mod localnet;
@@ -170,6 +171,7 @@ fn run(cli: Cli, line: &[OsString], variables: &Variables, out: &mut dyn Write) 
         Command::Doctor(flags) => doctor::run(&flags, out),
         Command::Rollouts(flags) => rollouts::run(&flags, out),
         Command::Verify(flags) => verify::run(&flags, out),
+        Command::Export(flags) => export::run(&flags, out),
         Command::Inspect(flags) => inspect::run(&flags, out),
         Command::Soak(flags) => soak::run(&flags, out),
         Command::Generate(flags) => generate::run(&flags, out),

@@ -131,6 +131,34 @@ pub struct Verify {
     pub engine: EngineFlags,
 }
 
+/// `grail export`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Every rollout of a file is verified by the model first, as by `grail verify`; of a file that is not valid nothing is written,
+and the exit code is 3. One file of Parquet for each, train-window-WINDOW-HOTKEY.parquet; none is ever replaced.
+
+Examples:
+  grail export window.json.gz --out data
+  grail export *.json.gz --network net.json --model Qwen/Qwen3-4B-Instruct-2507 --out data --json")]
+pub struct Export {
+    /// Window files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The folder to write to
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub network: NetworkFlags,
+    /// One JSON object per file
+    #[arg(long)]
+    pub json: bool,
+    /// Sequences at once
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = value_parser!(u32).range(1..=4096))]
+    pub batch: u32,
+    #[command(flatten)]
+    pub engine: EngineFlags,
+}
+
 /// `grail inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -9,7 +9,7 @@ use super::Cli;
 /// Commands of each group. A name without a command is passed over, a command without a group comes last.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Run a subnet", &["demo", "localnet", "mine", "validate", "doctor", "train"]),
-    ("Work on files", &["rollouts", "verify", "inspect", "soak"]),
+    ("Work on files", &["rollouts", "verify", "export", "inspect", "soak"]),
     ("Look and measure", &["generate", "trace", "model", "bench"]),
     ("Keys", &["wallet"]),
     ("The program", &["config", "completions", "version", "help"]),

@@ -17,7 +17,7 @@ use grail_engine::types::Sampling;
 use grail_engine::{DeviceChoice, EngineOptions};
 
 pub use bench::{Bench, BenchCommand, BenchKernels, BenchRollouts, Growth};
-pub use files::{Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
+pub use files::{Export, Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
 pub use subnet::{DataFlag, Doctor, DurationText, Localnet, Mine, NetworkName, Policy, Role, SubnetFlags, Validate};
@@ -56,6 +56,8 @@ pub enum Command {
     Rollouts(Rollouts),
     /// Derive a window file again and say what it is worth
     Verify(Verify),
+    /// Write the rollouts of window files that hold as Parquet
+    Export(Export),
     /// Show what a window file says
     Inspect(Inspect),
     /// Make and verify window files of random models until many tokens have held

@@ -76,7 +76,7 @@ fn challenge(flags: &Verify) -> Result<Option<Hash>> {
 }
 
 /// The parts of a file that can be judged: it reads, its head holds, and it names a hotkey.
-fn judged<'a>(
+pub(super) fn judged<'a>(
     opened: &'a Opened,
     network: &crate::network::NetworkFile,
     address: Option<AccountId>,
