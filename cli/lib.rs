@@ -6,6 +6,7 @@ pub mod flags;
 pub mod identity;
 pub mod load;
 pub mod logging;
+pub mod metrics;
 pub mod miner;
 pub mod monitor;
 pub mod network;

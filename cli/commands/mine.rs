@@ -8,6 +8,7 @@ use super::Outcome;
 use super::subnet::{Model, joined, printer, runtime, signer};
 use crate::flags::Mine;
 use crate::load;
+use crate::metrics::{self, Metrics, with_metrics};
 use crate::miner::{Miner, MinerOptions, folder};
 use crate::monitor::with_file;
 use crate::sat::Sat;
@@ -15,6 +16,7 @@ use crate::subnet::Stop;
 use crate::subnet::local::MINER;
 
 pub fn run(flags: &Mine) -> Result<Outcome> {
+    let listener = metrics::listen(flags.monitor.metrics_addr)?;
     let model = Model::open(&flags.model)?;
     let signer = signer(&flags.signer, &flags.subnet, MINER)?;
     let runtime = runtime()?;
@@ -33,7 +35,8 @@ pub fn run(flags: &Mine) -> Result<Outcome> {
             batch_groups: flags.batch.into(),
         };
         let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
-        let events = with_file(printer(flags.json), flags.events.clone()).context("--events")?;
+        let events = with_file(printer(flags.json), flags.monitor.events.clone()).context("--events")?;
+        let events = with_metrics(events, listener, Metrics::of_miner()).context("--metrics-addr")?;
         let mut miner = Miner::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
         let result = miner.run(&stop).await;
         // Before the chain that it follows ends.

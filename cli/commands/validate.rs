@@ -8,6 +8,7 @@ use super::subnet::{Model, joined, printer, runtime, signer};
 use super::{Outcome, Usage};
 use crate::flags::{NetworkName, Policy, Validate};
 use crate::load;
+use crate::metrics::{self, Metrics, with_metrics};
 use crate::monitor::with_file;
 use crate::sat::Sat;
 use crate::subnet::Stop;
@@ -24,6 +25,7 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
         flags.policy == Policy::Default || percentage > 0.0,
         Usage("--policy seed: needs --burn-percentage above 0".into())
     );
+    let listener = metrics::listen(flags.monitor.metrics_addr)?;
     let model = Model::open(&flags.model)?;
     let signer = signer(&flags.signer, &flags.subnet, VALIDATOR)?;
     let runtime = runtime()?;
@@ -54,7 +56,9 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
             weighing,
         };
         let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
-        let events = with_file(printer(flags.json), flags.events.clone()).context("--events")?;
+        let events = with_file(printer(flags.json), flags.monitor.events.clone()).context("--events")?;
+        let metrics = Metrics::of_validator(parameters.rollouts_per_problem.into(), options.weights_interval);
+        let events = with_metrics(events, listener, metrics).context("--metrics-addr")?;
         let mut validator = Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events)?;
         let result = validator.run(&stop).await;
         // Before the chain that it follows ends.

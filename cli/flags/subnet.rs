@@ -1,6 +1,7 @@
 //! Flags of the commands that take part in a network.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -206,6 +207,17 @@ pub struct Localnet {
     pub data: DataFlag,
 }
 
+/// For whoever watches a miner or a validator.
+#[derive(Debug, Args)]
+pub struct MonitorFlags {
+    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
+    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
+    pub events: Option<PathBuf>,
+    /// Serves metrics for Prometheus at this address, such as 127.0.0.1:9100, as /metrics
+    #[arg(long, value_name = "ADDR", env = "GRAIL_METRICS_ADDR")]
+    pub metrics_addr: Option<SocketAddr>,
+}
+
 /// `grail mine`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -236,9 +248,8 @@ pub struct Mine {
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
-    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
-    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
-    pub events: Option<PathBuf>,
+    #[command(flatten)]
+    pub monitor: MonitorFlags,
     #[command(flatten)]
     pub engine: EngineFlags,
 }
@@ -286,9 +297,8 @@ pub struct Validate {
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,
-    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
-    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
-    pub events: Option<PathBuf>,
+    #[command(flatten)]
+    pub monitor: MonitorFlags,
     #[command(flatten)]
     pub engine: EngineFlags,
 }

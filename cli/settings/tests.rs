@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command};
 use super::{Resolution, Shown, Variables, explain, parse};
 
 /// Values of which each flag takes at least one.
-const VALUES: [&str; 14] = [
+const VALUES: [&str; 15] = [
     "1",
     "x",
     "portable",
@@ -22,6 +22,7 @@ const VALUES: [&str; 14] = [
     "cpu",
     "default",
     "0.5",
+    "127.0.0.1:9100",
     "mine",
 ];
 

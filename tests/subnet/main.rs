@@ -9,6 +9,7 @@ mod clocks;
 mod doctor;
 mod gpu;
 mod honest;
+mod metrics;
 mod net;
 mod process;
 mod restarts;
