@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "../shim/registry.h"
@@ -30,7 +31,8 @@ struct Capture {
     std::vector<Operation> operations;
     Stream* origin;
     std::vector<Stream*> joined;  // streams that entered by waiting for an event of this capture
-    int mode;
+    int mode;  // 0: global, 1: of a thread, 2: relaxed
+    std::thread::id thread = std::this_thread::get_id();
     bool invalidated = false;
 };
 struct Stream : std::enable_shared_from_this<Stream> {

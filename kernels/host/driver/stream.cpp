@@ -66,7 +66,9 @@ static void invalidate(Stream* s) { s->capture->invalidated = true; }
 int ready_outside_capture(Device*& device) {
     if (int e = ready(device)) return e;
     auto check = [](Stream* s) {
-        if (!s->capture || s->capture->mode == 2) return false;  // 2: relaxed
+        if (!s->capture || s->capture->mode == 2) return false;
+        // What a capture of one thread does not hear of is what other threads do.
+        if (s->capture->mode == 1 && s->capture->thread != std::this_thread::get_id()) return false;
         invalidate(s);
         return true;
     };

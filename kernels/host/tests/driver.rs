@@ -166,6 +166,27 @@ fn a_graph_does_again_what_was_captured() {
 }
 
 #[test]
+fn a_capture_of_one_thread_leaves_others_alone_and_a_global_one_does_not() {
+    use sys::CUstreamCaptureMode::{CU_STREAM_CAPTURE_MODE_GLOBAL, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL};
+    let Some(gpu) = gpu() else { return };
+    for (mode, elsewhere) in [
+        (CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, CUresult::CUDA_SUCCESS),
+        (CU_STREAM_CAPTURE_MODE_GLOBAL, CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED),
+    ] {
+        gpu.stream.begin_capture(mode).expect("it begins");
+        let allocates = || {
+            gpu.stream.context().bind_to_thread().expect("a context");
+            // SAFETY: what is allocated is freed at once, and not used.
+            unsafe { result::malloc_sync(16).and_then(|p| result::free_sync(p)) }
+        };
+        let got = std::thread::scope(|scope| scope.spawn(|| code(allocates())).join().expect("no panic"));
+        assert_eq!(got, elsewhere, "{mode:?}");
+        let ended = code(gpu.stream.end_capture(sys::CUgraphInstantiate_flags(0)));
+        assert_eq!(ended == CUresult::CUDA_SUCCESS, elsewhere == CUresult::CUDA_SUCCESS, "{mode:?}: {ended:?}");
+    }
+}
+
+#[test]
 fn a_capture_refuses_what_would_wait() {
     let Some(gpu) = gpu() else { return };
     let begin = || gpu.stream.begin_capture(sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
