@@ -12,7 +12,7 @@ use grail::subnet::local::{MINER, development_key};
 use grail_localnet::bucket::Access;
 use serde_json::Value;
 
-use crate::net::{Net, PATIENCE, free_ports, runtime, text};
+use crate::net::{Net, PATIENCE, bucket_variables, free_ports, runtime, text};
 use crate::process::{Process, eventually};
 use crate::trouble::SmallDisk;
 
@@ -60,16 +60,7 @@ fn remote(net: &Net, key: &str) -> (BTreeMap<&'static str, String>, BTreeMap<&'s
         ("--threads", "1".to_owned()),
         ("--uri", key.to_owned()),
     ]);
-    let variables = BTreeMap::from([
-        ("R2_ACCOUNT_ID", access.bucket.clone()),
-        ("R2_BUCKET_ID", access.bucket),
-        ("R2_ENDPOINT_URL", at.bucket),
-        ("R2_FORCE_PATH_STYLE", "true".to_owned()),
-        ("R2_WRITE_ACCESS_KEY_ID", access.write.id),
-        ("R2_WRITE_SECRET_ACCESS_KEY", access.write.secret),
-        ("R2_READ_ACCESS_KEY_ID", access.read.id),
-        ("R2_READ_SECRET_ACCESS_KEY", access.read.secret),
-    ]);
+    let variables = BTreeMap::from(bucket_variables(access, at.bucket));
     (flags, variables)
 }
 

@@ -56,6 +56,20 @@ pub struct Net {
     _alone: MutexGuard<'static, ()>,
 }
 
+/// The variables of a miner's own bucket, at the servers of a local network.
+pub fn bucket_variables(access: Access, url: String) -> [(&'static str, String); 8] {
+    [
+        ("R2_ACCOUNT_ID", access.bucket.clone()),
+        ("R2_BUCKET_ID", access.bucket),
+        ("R2_ENDPOINT_URL", url),
+        ("R2_FORCE_PATH_STYLE", "true".to_owned()),
+        ("R2_WRITE_ACCESS_KEY_ID", access.write.id),
+        ("R2_WRITE_SECRET_ACCESS_KEY", access.write.secret),
+        ("R2_READ_ACCESS_KEY_ID", access.read.id),
+        ("R2_READ_SECRET_ACCESS_KEY", access.read.secret),
+    ]
+}
+
 impl Net {
     /// A folder with no network yet. `sizes` are flags of `grail localnet`.
     pub fn planned(sizes: &[&str]) -> Self {

@@ -14,7 +14,7 @@ use grail_protocol::AccountId;
 use grail_protocol::ss58;
 use grail_protocol::window_root::WindowRoot;
 
-use crate::net::{Net, PATIENCE, account, free_ports, of_window, text};
+use crate::net::{Net, PATIENCE, account, bucket_variables, free_ports, of_window, text};
 use crate::process::{Process, eventually, run};
 use crate::workshop::{Workshop, deterministic};
 
@@ -71,16 +71,7 @@ fn remote(net: &Net, key: &str, relays: &str) -> Process {
     let data = text(&net.home().join("remote"));
     let flags = ["mine", "--network", &at.chain, "--parameters", &parameters, "--beacon-relay", relays];
     let more = ["--block-time", "500ms", "--data", &data, "--json", "--threads", "1", "--uri", key];
-    let variables = [
-        ("R2_ACCOUNT_ID", access.bucket.clone()),
-        ("R2_BUCKET_ID", access.bucket),
-        ("R2_ENDPOINT_URL", at.bucket),
-        ("R2_FORCE_PATH_STYLE", "true".to_owned()),
-        ("R2_WRITE_ACCESS_KEY_ID", access.write.id),
-        ("R2_WRITE_SECRET_ACCESS_KEY", access.write.secret),
-        ("R2_READ_ACCESS_KEY_ID", access.read.id),
-        ("R2_READ_SECRET_ACCESS_KEY", access.read.secret),
-    ];
+    let variables = bucket_variables(access, at.bucket);
     Process::start_with(net.home(), &[&flags[..], &more].concat(), &variables)
 }
 
