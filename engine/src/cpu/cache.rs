@@ -7,11 +7,11 @@
 
 use std::io;
 
-use super::isa::Isa;
-use super::memory::{Buffer, Shared, touch};
+use super::isa::{Isa, dispatched};
+use super::memory::{Buffer, Shared, ask_to_write, touch};
 use super::pack::PANEL;
 use super::pool::Pool;
-use super::quantize::{BLOCK, Side, quantize_row};
+use super::quantize::{BLOCK, Side, chunk};
 use crate::FaultKind;
 use crate::config::Config;
 use crate::kv::{PAGE, PageId};
@@ -211,43 +211,103 @@ impl PageWriter<'_> {
         value: &[f32],
     ) -> Result<(), FaultKind> {
         let l = &self.layout;
-        assert!(layer < l.layers && kv_head < l.kv_heads, "layer {layer}, kv head {kv_head}");
         assert!(key.len() == l.head_dim && value.len() == l.head_dim, "lengths of a key and a value");
-        let (integers, exponents) = self.pages[id as usize];
-        let (head, at) = (layer * l.kv_heads + kv_head, position % PAGE);
-        let (base, e_base) = (head * l.head_integers(), head * l.head_exponents());
+        let at = position % PAGE;
         let mut result = Ok(());
-        let mut quantized = |x: &[f32]| {
-            let (mut q, mut g) = ([0i16; BLOCK], [0i8]);
-            if let Err(kind) = quantize_row(isa, Side::Right, x, &mut q, &mut g) {
-                result = Err(kind);
-                (q, g) = ([0; BLOCK], [0]);
-            }
-            (q, g[0])
-        };
         for block in 0..l.blocks {
             let channels = l.block_channels(block);
             let range = block * BLOCK..block * BLOCK + channels;
-            let (key, key_g) = quantized(&key[range.clone()]);
-            let (value, value_g) = quantized(&value[range]);
-            let keys = base + block * BLOCK * PAGE + (at / PANEL) * PANEL * channels + (at % PANEL) * 2;
-            let values = base + l.key_integers() + block * BLOCK * PAGE + (at / 2) * 2 * PANEL + at % 2;
-            // SAFETY: all offsets are inside the head's part of the page by the layout's sizes: a key's last pair ends at
-            // PAGE * channels of its block, a value's last panel at PAGE * channels rounded up to panels. The caller keeps
-            // this position to one thread; nobody reads while the store is borrowed exclusively.
-            unsafe {
-                for (pair, two) in key[..channels].chunks_exact(2).enumerate() {
-                    let to = integers.at(keys + pair * 2 * PANEL);
-                    *to = two[0];
-                    *to.add(1) = two[1];
-                }
-                for (i, v) in value[..channels].iter().enumerate() {
-                    *integers.at(values + (i / PANEL) * PAGE * PANEL + (i % PANEL) * 2) = *v;
-                }
-                *exponents.at(e_base + block * PAGE + at) = key_g;
-                *exponents.at(e_base + (l.blocks + block) * PAGE + at) = value_g;
+            let to = self.place(id, layer, kv_head, block, at);
+            for done in [write_key(isa, &key[range.clone()], &to), write_value(isa, &value[range], &to)] {
+                result = result.and(done);
             }
         }
         result
+    }
+
+    /// Asks for the memory that [`PageWriter::store`] will write at a position; where it has just been `brought` for the
+    /// position before, for what that one did not need.
+    pub fn ask(&self, id: PageId, layer: usize, kv_head: usize, position: usize, brought: bool) {
+        for block in 0..self.layout.blocks {
+            let to = self.place(id, layer, kv_head, block, position % PAGE);
+            let channels = self.layout.block_channels(block);
+            if !brought || position.is_multiple_of(PANEL) {
+                (0..channels / 2).for_each(|pair| ask_to_write(to.keys.at(pair * LINE)));
+            }
+            if !brought || position.is_multiple_of(2) {
+                (0..channels.div_ceil(PANEL)).for_each(|panel| ask_to_write(to.values.at(panel * PAGE * PANEL)));
+            }
+        }
+    }
+
+    fn place(&self, id: PageId, layer: usize, kv_head: usize, block: usize, at: usize) -> Place {
+        let l = &self.layout;
+        assert!(layer < l.layers && kv_head < l.kv_heads, "layer {layer}, kv head {kv_head}");
+        let (integers, exponents) = self.pages[id as usize];
+        let head = layer * l.kv_heads + kv_head;
+        let (base, e_base) = (head * l.head_integers(), head * l.head_exponents());
+        let first = base + block * BLOCK * PAGE;
+        let keys = first + (at / PANEL) * PANEL * l.block_channels(block) + (at % PANEL) * 2;
+        let values = first + l.key_integers() + (at / 2) * LINE + at % 2;
+        let (key_g, value_g) = (e_base + block * PAGE + at, e_base + (l.blocks + block) * PAGE + at);
+        Place {
+            keys: Shared::from(integers.at(keys)),
+            values: Shared::from(integers.at(values)),
+            key_g: Shared::from(exponents.at(key_g)),
+            value_g: Shared::from(exponents.at(value_g)),
+        }
+    }
+}
+
+/// Elements of a pair of a panel: a cache line.
+const LINE: usize = 2 * PANEL;
+
+/// Where one block of one position's key and value go: inside the head's part of a page that the store has, whose layout leaves
+/// each of them places of its own; a key's last pair ends at PAGE * channels of its block, a value's last panel
+/// at PAGE * channels rounded up to panels.
+struct Place {
+    keys: Shared<i16>,
+    values: Shared<i16>,
+    key_g: Shared<i8>,
+    value_g: Shared<i8>,
+}
+
+dispatched! {
+    /// Quantizes (R) and stores a block of a key; zeros where that is an error. Nobody else reads or writes its places meanwhile.
+    fn write_key(key: &[f32], to: &Place) -> Result<(), FaultKind> = key_body;
+    /// The same for a value.
+    fn write_value(value: &[f32], to: &Place) -> Result<(), FaultKind> = value_body;
+}
+
+#[inline(always)]
+fn key_body(key: &[f32], to: &Place) -> Result<(), FaultKind> {
+    let (q, g, result) = quantized(key);
+    for (pair, two) in q[..key.len()].as_chunks::<2>().0.iter().enumerate() {
+        // SAFETY: see `Place`; a pair lies on four bytes.
+        unsafe { to.keys.at(pair * LINE).cast::<[i16; 2]>().write(*two) }
+    }
+    // SAFETY: as above.
+    unsafe { *to.key_g.at(0) = g }
+    result
+}
+
+#[inline(always)]
+fn value_body(value: &[f32], to: &Place) -> Result<(), FaultKind> {
+    let (q, g, result) = quantized(value);
+    for (i, v) in q[..value.len()].iter().enumerate() {
+        // SAFETY: see `Place`.
+        unsafe { *to.values.at((i / PANEL) * PAGE * PANEL + (i % PANEL) * 2) = *v }
+    }
+    // SAFETY: as above.
+    unsafe { *to.value_g.at(0) = g }
+    result
+}
+
+#[inline(always)]
+fn quantized(x: &[f32]) -> ([i16; BLOCK], i8, Result<(), FaultKind>) {
+    let mut q = [0; BLOCK];
+    match chunk(Side::Right, x, &mut q) {
+        Ok(g) => (q, g, Ok(())),
+        Err(kind) => ([0; BLOCK], 0, Err(kind)),
     }
 }

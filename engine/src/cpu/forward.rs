@@ -10,13 +10,14 @@ use super::attention::{HeadShape, Queries, QueryRow, attend};
 use super::cache::{PageLayout, PageStore};
 use super::gemm::{Mode, matmul, silu_mul_quantized};
 use super::isa::Isa;
+use super::layer::{Norm, heads, quantize_rows};
 use super::memory::{Scratch, Shared, touch};
 use super::ops;
 use super::pool::Pool;
 use super::quantize::{BLOCK, QuantRows, Side};
 use super::rope::RopeTable;
-use super::rows::{for_each_row, for_each_row2};
-use super::weights::{LayerWeights, Weights};
+use super::rows::for_each_row;
+use super::weights::Weights;
 use crate::backend::Segment;
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -40,9 +41,6 @@ pub struct CpuModel {
 /// Rows from which on the down projection's input is quantized where it is made: a thread then takes whole blocks of
 /// columns, too coarse a share where few rows make the weights' memory the limit.
 const FUSED_FROM: usize = 32;
-
-/// Rows that a thread takes at a time where each is little work.
-const NORM_ROWS: usize = 4;
 
 /// Activations of the batch at hand; memory is kept from batch to batch.
 #[derive(Default)]
@@ -92,7 +90,7 @@ pub(super) fn memory(source: std::io::Error) -> Error {
 
 /// Elements from one row of activations to the next: one cache line more than a row. Products write the same columns of
 /// many rows in turn; were rows a power of two apart, those lines would displace each other in the first cache.
-fn stride(width: usize) -> usize {
+pub(super) fn stride(width: usize) -> usize {
     width + 16
 }
 
@@ -363,105 +361,4 @@ fn report(
             probe(layer, stage, row.position, &x[part.clone()]);
         }
     }
-}
-
-struct Norm<'a> {
-    isa: Isa,
-    pool: &'a Pool,
-    eps: f32,
-    hidden: usize,
-}
-
-impl Norm<'_> {
-    /// RMSNorm of each row, quantized by R; kept in `normed` unless that is empty.
-    fn run(
-        &self,
-        x: &mut [f32],
-        weight: &[f32],
-        normed: &mut [f32],
-        quantized: &mut QuantRows,
-        fault: &(impl Fn(usize, FaultKind) + Sync),
-    ) -> Result<()> {
-        let (hidden, ld) = (self.hidden, stride(self.hidden));
-        quantized.reset(x.len() / ld, hidden).map_err(memory)?;
-        let writer = quantized.writer();
-        let write = |row, x: &[f32], normed: &mut [f32]| {
-            let result = ops::rms_norm(self.isa, &x[..hidden], weight, self.eps, normed);
-            if result.is_err() {
-                normed.fill(0.0);
-            }
-            // Written also after a fault, so that the row counts as written.
-            let written = writer.write(self.isa, Side::Right, row, normed);
-            if let Err(kind) = result.and(written) {
-                fault(row, kind);
-            }
-        };
-        if normed.is_empty() {
-            let x = &*x;
-            let start = || vec![0.0; hidden];
-            self.pool.for_each_with(x.len().div_ceil(ld * NORM_ROWS), start, |normed, i| {
-                let rows = x.chunks_exact(ld).enumerate().skip(i * NORM_ROWS).take(NORM_ROWS);
-                rows.for_each(|(row, x)| write(row, x, normed));
-            });
-        } else {
-            for_each_row2(self.pool, NORM_ROWS, (x, ld), (normed, hidden), |row, x, normed| write(row, x, normed));
-        }
-        Ok(())
-    }
-}
-
-/// Quantizes rows by R.
-fn quantize_rows(
-    isa: Isa,
-    pool: &Pool,
-    x: &mut [f32],
-    width: usize,
-    quantized: &mut QuantRows,
-    fault: &(impl Fn(usize, FaultKind) + Sync),
-) -> Result<()> {
-    quantized.reset(x.len() / width, width).map_err(memory)?;
-    let writer = quantized.writer();
-    for_each_row(pool, 4, x, width, |row, x| {
-        if let Err(kind) = writer.write(isa, Side::Right, row, x) {
-            fault(row, kind);
-        }
-    });
-    Ok(())
-}
-
-/// Norms and rotates queries and keys in place; stores keys and values.
-#[allow(clippy::too_many_arguments)]
-fn heads(
-    isa: Isa,
-    pool: &Pool,
-    shape: HeadShape,
-    eps: f32,
-    w: &LayerWeights,
-    rows: &[QueryRow<'_>],
-    rope: &RopeTable,
-    layer: usize,
-    store: &mut PageStore,
-    qkv: &mut [f32],
-    fault: &(impl Fn(usize, FaultKind) + Sync),
-) {
-    let (d, width) = (shape.head_dim, (shape.heads + 2 * shape.kv_heads) * shape.head_dim);
-    let writer = store.writer();
-    for_each_row(pool, 4, qkv, stride(width), |row, x| {
-        let (cos, sin) = rope.row(rows[row].position);
-        let (qk, values) = x[..width].split_at_mut((shape.heads + shape.kv_heads) * d);
-        let (queries, keys) = qk.split_at_mut(shape.heads * d);
-        for (heads, weight) in [(queries, &w.q_norm), (&mut *keys, &w.k_norm)] {
-            if let Err(kind) = ops::norm_and_rope(isa, heads, weight, eps, cos, sin) {
-                fault(row, kind);
-            }
-        }
-        let (position, page) = (rows[row].position, rows[row].pages[rows[row].position / crate::kv::PAGE]);
-        for (kv_head, (key, value)) in keys.chunks_exact(d).zip(values.chunks_exact(d)).enumerate() {
-            // SAFETY: rows of a batch are different positions, or positions of sequences whose last pages differ, and
-            // each row is dealt out once.
-            if let Err(kind) = unsafe { writer.store(isa, page, layer, kv_head, position, key, value) } {
-                fault(row, kind);
-            }
-        }
-    });
 }

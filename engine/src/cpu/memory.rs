@@ -178,6 +178,10 @@ impl<T> Shared<T> {
         Self(slice.as_mut_ptr())
     }
 
+    pub(crate) fn from(first: *mut T) -> Self {
+        Self(first)
+    }
+
     pub(crate) fn cast<U>(self) -> Shared<U> {
         Shared(self.0.cast())
     }
@@ -185,6 +189,18 @@ impl<T> Shared<T> {
     pub(crate) fn at(self, index: usize) -> *mut T {
         self.0.wrapping_add(index)
     }
+}
+
+/// Asks for the cache line of an address, to write there soon.
+#[inline(always)]
+pub(crate) fn ask_to_write<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, for any address; every x86-64 processor takes it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 #[cfg(test)]

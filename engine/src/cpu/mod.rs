@@ -25,6 +25,7 @@ pub mod dot;
 pub mod forward;
 pub mod gemm;
 pub mod isa;
+mod layer;
 pub mod memory;
 #[cfg(test)]
 mod model512;

@@ -89,7 +89,7 @@ fn strided_body(side: Side, x: &[f32], to: &Place) -> Result<(), FaultKind> {
 }
 
 #[inline(always)]
-fn chunk(side: Side, x: &[f32], q: &mut [i16; BLOCK]) -> Result<i8, FaultKind> {
+pub(super) fn chunk(side: Side, x: &[f32], q: &mut [i16; BLOCK]) -> Result<i8, FaultKind> {
     let one = |x: &[f32; BLOCK], q: &mut [i16; BLOCK]| match side {
         Side::Left => left_block(x, q),
         Side::Right => right_block(x, q),
