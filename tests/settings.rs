@@ -203,7 +203,7 @@ fn a_refused_value_is_told_with_its_place() {
         ("[verify]\njson = 1", &[], "verify x", "grail.toml: [verify] json: expected true or false"),
         ("threads = [1]", &[], "demo", "grail.toml: threads: takes one value, not a list"),
         ("verbose = -1", &[], "version", "grail.toml: verbose: expected a whole number"),
-        ("cpu = 'sse'", &[], "demo", "[possible values: portable, avx2, avx512]"),
+        ("cpu = 'sse'", &[], "demo", "[possible values: portable, avx2, avxvnni, avx512]"),
         ("thread = 1", &[], "version", "grail.toml: thread: there is no such flag; near it: threads"),
         ("[dmo]", &[], "version", "grail.toml: dmo: there is no such command; near it: demo"),
         ("x", &[], "version", "grail.toml: line 1: "),

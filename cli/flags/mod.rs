@@ -109,6 +109,9 @@ pub enum Cpu {
     Portable,
     /// AVX2 and FMA.
     Avx2,
+    /// AVX2, FMA and AVX-VNNI.
+    #[value(name = "avxvnni")]
+    AvxVnni,
     /// AVX-512 with VNNI.
     Avx512,
 }
@@ -120,6 +123,7 @@ impl EngineFlags {
         let cpu = self.cpu.map(|cpu| match cpu {
             Cpu::Portable => "portable",
             Cpu::Avx2 => "avx2",
+            Cpu::AvxVnni => "avxvnni",
             Cpu::Avx512 => "avx512",
         });
         EngineOptions {

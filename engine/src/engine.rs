@@ -31,7 +31,7 @@ pub struct EngineOptions {
     pub device: DeviceChoice,
     /// Threads; `None` takes every core.
     pub threads: Option<usize>,
-    /// `portable`, `avx2` or `avx512`; `None` reads `GRAIL_CPU`, and without it takes the machine's best.
+    /// `portable`, `avx2`, `avxvnni` or `avx512`; `None` reads `GRAIL_CPU`, and without it takes the machine's best.
     pub cpu: Option<String>,
     /// Bytes for weights, embedding, activations and pages together; `None` takes four fifths of the memory that is
     /// free at load (where the system does not tell: 8 GiB), of a GPU's nine tenths.

@@ -87,7 +87,7 @@ fn sum_streams(isa: Isa, lines: &[[i32; LINE]], streams: usize) {
         Path::Avx512 => unsafe { x86::sum_512(four) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => unsafe { x86::sum_256(four) },
+        Path::Avx2 | Path::AvxVnni => unsafe { x86::sum_256(four) },
         _ => sum(four),
     }
 }
@@ -116,6 +116,8 @@ fn registers(isa: Isa) -> (usize, fn(usize)) {
         Path::Avx512 => (32, x86::dot_512),
         #[cfg(target_arch = "x86_64")]
         Path::Avx2 => (16, x86::dot_256),
+        #[cfg(target_arch = "x86_64")]
+        Path::AvxVnni => (16, x86::dot_256_vnni),
         #[cfg(target_arch = "x86_64")]
         _ => (8, x86::dot_128),
         #[cfg(not(target_arch = "x86_64"))]
@@ -210,6 +212,25 @@ mod x86 {
             "vpdpwssd zmm9, zmm12, zmm13",
             "vpdpwssd zmm10, zmm12, zmm13",
             "vpdpwssd zmm11, zmm12, zmm13",
+        );
+    }
+
+    /// AVX-VNNI: the encoding that does not need AVX-512.
+    pub fn dot_256_vnni(loops: usize) {
+        repeated!(
+            loops,
+            "{{vex}} vpdpwssd ymm0, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm1, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm2, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm3, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm4, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm5, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm6, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm7, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm8, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm9, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm10, ymm12, ymm13",
+            "{{vex}} vpdpwssd ymm11, ymm12, ymm13",
         );
     }
 

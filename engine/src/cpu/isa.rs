@@ -16,6 +16,8 @@ pub enum Path {
     Portable,
     /// AVX2 and FMA.
     Avx2,
+    /// AVX2, FMA and AVX-VNNI: processors with VNNI but without AVX-512.
+    AvxVnni,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// The AVX-512 kernels over a software model of their intrinsics.
@@ -33,10 +35,14 @@ impl Isa {
 
     /// Every path this machine can execute, slowest first.
     pub fn available() -> Vec<Isa> {
-        [Path::Portable, Path::Avx2, Path::Avx512].into_iter().filter(|&path| detected(path)).map(Isa).collect()
+        [Path::Portable, Path::Avx2, Path::AvxVnni, Path::Avx512]
+            .into_iter()
+            .filter(|&path| detected(path))
+            .map(Isa)
+            .collect()
     }
 
-    /// The path named by `word` (the value of `GRAIL_CPU`): `portable`, `avx2` or `avx512`; `None` is the best one.
+    /// The path named by `word` (the value of `GRAIL_CPU`): `portable`, `avx2`, `avxvnni` or `avx512`; `None` is the best one.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for another word or a path this machine lacks.
@@ -46,9 +52,10 @@ impl Isa {
             None => return Ok(Isa::available().pop().unwrap_or(Isa::PORTABLE)),
             Some("portable") => Path::Portable,
             Some("avx2") => Path::Avx2,
+            Some("avxvnni") => Path::AvxVnni,
             Some("avx512") => Path::Avx512,
             Some(other) => {
-                return Err(refuse(format!("{other:?} is none of portable, avx2, avx512")));
+                return Err(refuse(format!("{other:?} is none of portable, avx2, avxvnni, avx512")));
             }
         };
         if !detected(path) {
@@ -84,6 +91,7 @@ impl std::fmt::Display for Isa {
         f.write_str(match self.0 {
             Path::Portable => "portable",
             Path::Avx2 => "avx2",
+            Path::AvxVnni => "avxvnni",
             Path::Avx512 => "avx512",
             #[cfg(test)]
             Path::Model512 => "avx512 (modelled)",
@@ -96,6 +104,7 @@ fn detected(path: Path) -> bool {
     match path {
         Path::Portable => true,
         Path::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+        Path::AvxVnni => detected(Path::Avx2) && is_x86_feature_detected!("avxvnni"),
         Path::Avx512 => {
             detected(Path::Avx2)
                 && is_x86_feature_detected!("avx512f")
@@ -136,7 +145,7 @@ macro_rules! dispatched {
             match isa.path() {
                 // SAFETY: an `Isa` exists only for a path this machine was found to have.
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::isa::Path::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::cpu::isa::Path::Avx2 | $crate::cpu::isa::Path::AvxVnni => unsafe { avx2($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::cpu::isa::Path::Avx512 => unsafe { avx512($($arg),*) },
@@ -154,7 +163,7 @@ mod tests {
     #[test]
     fn a_word_is_the_path_or_an_error_that_names_the_variable() {
         assert_eq!(Isa::choose(Some("portable")).unwrap(), Isa::PORTABLE);
-        for (word, path) in [("avx2", Path::Avx2), ("avx512", Path::Avx512)] {
+        for (word, path) in [("avx2", Path::Avx2), ("avxvnni", Path::AvxVnni), ("avx512", Path::Avx512)] {
             match Isa::choose(Some(word)) {
                 Ok(isa) => assert!(detected(path) && isa.path() == path),
                 Err(error) => assert!(!detected(path) && error.to_string().contains(ENV), "{error}"),

@@ -6,7 +6,7 @@
 //!
 //! * [`isa`] which instruction set is used, [`pool`] threads, [`memory`] buffers
 //! * [`quantize`] and [`pack`]: f32 rows to integers, weights to panels, in eleven bits each by `compact`
-//! * [`gemm`] and [`dot`]: products of integers, by `portable`, `avx2` or `avx512` tiles
+//! * [`gemm`] and [`dot`]: products of integers, by `portable`, `avx2` (with AVX-VNNI too) or `avx512` tiles
 //! * [`ops`]: norms, rotary embedding, activation, softmax, log-sums, sketch
 //!
 //! * [`weights`], [`cache`], [`rope`], [`attention`] and [`forward`]: a model made of them, a [`crate::backend::Backend`]

@@ -104,7 +104,9 @@ pub(super) struct Kernels {
 pub(super) fn kernels(isa: Isa) -> Kernels {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels { rows: avx2::ROWS, strip: avx2::strip, dots: avx2::dots },
+        Path::Avx2 => Kernels { rows: avx2::rows(false), strip: avx2::strip::<false>, dots: avx2::dots::<false> },
+        #[cfg(target_arch = "x86_64")]
+        Path::AvxVnni => Kernels { rows: avx2::rows(true), strip: avx2::strip::<true>, dots: avx2::dots::<true> },
         #[cfg(target_arch = "x86_64")]
         Path::Avx512 => Kernels { rows: avx512::ROWS, strip: avx512::strip, dots: avx512::dots },
         #[cfg(test)]
