@@ -73,6 +73,12 @@ impl Staged {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// Whether these are its bytes.
+    #[must_use]
+    pub fn is_of(&self, content: &[u8]) -> bool {
+        self.sha256 == sha256(content)
+    }
 }
 
 impl Dataset {
