@@ -78,6 +78,11 @@ fn all(flags: &Export, exporter: &mut Exporter<'_>, out: &mut dyn Write) -> Resu
 
 const NOT_REPLACED: &str = "exists already with other content, and is not replaced";
 
+/// The name of a Parquet file, by which it is of the split `train`.
+pub(crate) fn table_name(window: &str, miner: &str) -> String {
+    format!("train-window-{window}-{miner}.parquet")
+}
+
 struct Exporter<'a> {
     engine: Engine,
     verifier: Verifier<'a, Sat>,
@@ -118,7 +123,7 @@ impl Exporter<'_> {
             Err(reason) => return Ok(nowhere(Verdict::refused(reason))),
         };
         // The address was decoded, so it is no path.
-        let name = format!("train-window-{}-{}.parquet", head.block_number, file.wallet);
+        let name = table_name(&head.block_number.to_string(), &file.wallet);
         let source = Source { file, window: head.block_number, uploaded_at: &self.now };
         // Of a file that does not hold there may be no rows; that it does not is to be said then.
         let rows = table::<Sat>(source);
