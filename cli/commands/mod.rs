@@ -34,6 +34,9 @@ use crate::flags::{self, Cli, Command, LogFormat};
 use crate::logging::{self, Format, Level};
 use crate::settings::{self, Resolution, Source, Stop, Variables};
 
+pub(crate) use export::table_name;
+pub(crate) use rollouts::create;
+
 /// How a command that did its work ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

@@ -110,7 +110,7 @@ fn groups(file: &WindowFile, network: &Network) -> usize {
 }
 
 /// Writes a file that did not exist, whole or not at all under its name.
-pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut name = path.file_name().context("--out: no file name")?.to_owned();
     name.push(".part");
     let part = path.with_file_name(name);

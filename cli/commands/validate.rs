@@ -25,6 +25,9 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
         flags.policy == Policy::Default || percentage > 0.0,
         Usage("--policy seed: needs --burn-percentage above 0".into())
     );
+    if let Some(folder) = &flags.export {
+        ensure!(folder.is_dir(), Usage(format!("--export: {} is no folder", folder.display())));
+    }
     let listener = metrics::listen(flags.monitor.metrics_addr)?;
     let model = Model::open(&flags.model)?;
     let signer = signer(&flags.signer, &flags.subnet, VALIDATOR)?;
@@ -54,6 +57,7 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
             weights_interval: flags.weights_interval.unwrap_or(usual),
             fetches: flags.fetches as usize,
             weighing,
+            export: flags.export.clone(),
         };
         let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
         let events = with_file(printer(flags.json), flags.monitor.events.clone()).context("--events")?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
+use grail_hub::{Branch, DatasetId};
 
 use super::{EngineFlags, Hex32, ModelFlag, WalletFlags, WalletPlace, WalletRoot};
 use crate::wallet::Name;
@@ -131,25 +132,51 @@ pub struct Verify {
     pub engine: EngineFlags,
 }
 
+/// A data set of the Hugging Face hub.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Data set of the Hugging Face hub")]
+pub struct DatasetFlags {
+    /// Also, or only, adds the files to this data set, as data/train-window-..., all by one commit. Needs a token that may
+    /// write: HF_TOKEN, or that of `hf auth login`
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub dataset: Option<DatasetId>,
+    /// Its branch
+    #[arg(long, value_name = "BRANCH", default_value = "main", requires = "dataset")]
+    pub revision: Branch,
+    /// Makes the data set if there is none
+    #[arg(long, requires = "dataset", conflicts_with = "revision")]
+    pub create: bool,
+    /// A data set that is made is private
+    #[arg(long, requires = "create")]
+    pub private: bool,
+}
+
 /// `grail export`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Every rollout of a file is verified by the model first, as by `grail verify`; of a file that is not valid nothing is written,
-and the exit code is 3. One file of Parquet for each, train-window-WINDOW-HOTKEY.parquet; none is ever replaced.
+and the exit code is 3. One file of Parquet for each, train-window-WINDOW-HOTKEY.parquet. None is ever replaced: a file whose
+rollouts are there already is skipped, unverified; one whose name is taken by others is an error, after the rest is done.
+
+In a data set nothing but new files in data/ changes: no card is written. If it has files of other columns than ours, whoever
+reads it finds out. A call that was cut off can be repeated.
 
 Examples:
   grail export window.json.gz --out data
-  grail export *.json.gz --network net.json --model Qwen/Qwen3-4B-Instruct-2507 --out data --json")]
+  grail export *.json.gz --network net.json --model Qwen/Qwen3-4B-Instruct-2507 --out data --json
+  grail export *.json.gz --network net.json --model Qwen/Qwen3-4B-Instruct-2507 --dataset me/rollouts --create")]
 pub struct Export {
     /// Window files
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// The folder to write to
-    #[arg(long, value_name = "FOLDER")]
-    pub out: PathBuf,
+    /// The folder to write to; required without --dataset
+    #[arg(long, value_name = "FOLDER", required_unless_present = "dataset")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub dataset: DatasetFlags,
     #[command(flatten)]
     pub network: NetworkFlags,
-    /// One JSON object per file
+    /// One JSON object per file, and one per commit
     #[arg(long)]
     pub json: bool,
     /// Sequences at once

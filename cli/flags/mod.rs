@@ -17,7 +17,7 @@ use grail_engine::types::Sampling;
 use grail_engine::{DeviceChoice, EngineOptions};
 
 pub use bench::{Bench, BenchCommand, BenchKernels, BenchRollouts, Growth};
-pub use files::{Export, Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
+pub use files::{DatasetFlags, Export, Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
 pub use subnet::{

@@ -294,6 +294,9 @@ pub struct Validate {
     /// How much of all weight is burnt
     #[arg(long, value_name = "PERCENT", env = "GRAIL_BURN_PERCENTAGE", default_value_t = 0.0)]
     pub burn_percentage: f64,
+    /// Writes the rollouts that were found valid into this folder, too, as Parquet, once they are published
+    #[arg(long, value_name = "FOLDER")]
+    pub export: Option<PathBuf>,
     /// One JSON object a line for everything that happens
     #[arg(long)]
     pub json: bool,

@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use grail_engine::Engine;
 use grail_engine::types::{Event, ScoreRequest};
-use grail_protocol::AccountId;
-use grail_protocol::Hash;
+use grail_export::{Source, table};
 use grail_protocol::assignment::WindowHead;
 use grail_protocol::environment::Environment;
 use grail_protocol::verify::{Claimed, Extent, Outcome, Selection, Verdict, Verifier};
-use grail_protocol::window::{GroupText, Inference, Schema};
+use grail_protocol::window::{GroupText, Inference, Schema, WindowFile};
+use grail_protocol::{AccountId, Hash, ss58};
 
+use super::Miner;
+use super::fetch::Fetched;
 use crate::offline::open;
-use crate::subnet::Stop;
+use crate::subnet::{Judged, Stop};
 
 /// What was found, and what it cost.
 #[derive(Debug)]
@@ -27,13 +29,15 @@ pub struct Finding {
     pub scoring: Duration,
     /// The rollouts of checked groups of a valid file, one text per group.
     pub valid: Vec<GroupText>,
+    /// The same as rows of a Parquet file, if they were asked for.
+    pub table: Option<Vec<u8>>,
 }
 
 impl Finding {
     /// A verdict without any work.
     #[must_use]
     pub fn of(verdict: Verdict) -> Self {
-        Self { verdict, scored_tokens: 0, scoring: Duration::ZERO, valid: Vec::new() }
+        Self { verdict, scored_tokens: 0, scoring: Duration::ZERO, valid: Vec::new(), table: None }
     }
 }
 
@@ -47,6 +51,8 @@ pub struct Judge<'a, E: Environment> {
     pub c_w: &'a Hash,
     /// The g of a validator that cannot keep up.
     pub lowered_to: Option<usize>,
+    /// The time of an export, if there is to be one.
+    pub exported_at: Option<&'a str>,
 }
 
 impl<E: Environment> Judge<'_, E> {
@@ -76,22 +82,114 @@ impl<E: Environment> Judge<'_, E> {
         let claimed = Claimed { file: &file, head: self.head, account };
         let selection = Selection::Drawn { c_w: self.c_w, lowered_to: self.lowered_to };
         let verdict = self.verifier.verify(claimed, selection, Extent::Deciding, &mut scorer)?;
-        let valid = match verdict.outcome {
-            Outcome::Valid => self.publishable(&file.inferences, &verdict.checked),
-            _ => Vec::new(),
+        if verdict.outcome != Outcome::Valid {
+            return Ok(Finding { verdict, scored_tokens, scoring, valid: Vec::new(), table: None });
+        }
+        let size = protocol.network().parameters().rollouts_per_problem as usize;
+        let kept = publishable(file, &verdict.checked, size, self.head);
+        let valid = kept.inferences.chunks(size).map(|group| GroupText::new(group, &Schema::of::<E>())).collect();
+        let rows = |uploaded_at| {
+            let rows = table::<E>(Source { file: &kept, window: self.head.block_number, uploaded_at });
+            // No reason to have no verdict.
+            rows.inspect_err(|error| tracing::warn!(hotkey = kept.wallet, "nothing is exported: {error}")).ok()
         };
-        Ok(Finding { verdict, scored_tokens, scoring, valid })
+        let table = self.exported_at.and_then(rows);
+        Ok(Finding { verdict, scored_tokens, scoring, valid, table })
+    }
+}
+
+/// A valid file with its checked groups alone. They equal what was derived, but for the two fields that nobody checks:
+/// those get the window's.
+fn publishable(file: WindowFile, checked: &[usize], size: usize, head: &WindowHead) -> WindowFile {
+    let (block, timestamp) = (head.block_number.into(), head.timestamp_ms as f64 / 1000.0);
+    let groups = checked.iter().map(|&place| &file.inferences[place * size..(place + 1) * size]);
+    let derived = groups.flatten().map(|entry| Inference { block, timestamp, ..entry.clone() });
+    WindowFile { inferences: derived.collect(), ..file }
+}
+
+/// A verdict on what was fetched; our own trouble is none.
+pub fn finding<E: Environment>(
+    judge: &Judge<'_, E>,
+    fetched: Fetched,
+    account: &AccountId,
+    engine: &mut Engine,
+    stop: &Stop,
+) -> Finding {
+    let trouble = |why: String| {
+        tracing::error!(hotkey = ss58::encode(account), "no verdict: {why}");
+        Finding::of(Verdict::no_verdict())
+    };
+    match fetched {
+        Fetched::Void(reason) => Finding::of(Verdict::refused(reason)),
+        Fetched::Trouble(why) => trouble(why),
+        Fetched::File(path) => {
+            judge.file(&path, account, engine, stop).unwrap_or_else(|error| trouble(format!("{error:#}")))
+        }
+    }
+}
+
+/// What is told of a finding.
+pub fn told_of(window: u64, miner: Miner, finding: &Finding) -> Judged {
+    let verdict = &finding.verdict;
+    Judged {
+        window,
+        uid: miner.uid,
+        hotkey: miner.hotkey,
+        outcome: verdict.outcome.name(),
+        reason: verdict.reason.clone(),
+        groups: verdict.groups as u64,
+        checked: verdict.checked.len() as u64,
+        successful: verdict.successful as u64,
+        distinct: verdict.distinct as u64,
+        scored_tokens: finding.scored_tokens,
+        scoring_s: finding.scoring.as_secs_f64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_export::same_rollouts;
+    use grail_protocol::window::{Limits, read};
+
+    use super::*;
+    use crate::sat::Sat;
+
+    /// Three groups of four.
+    fn file() -> WindowFile {
+        let text = include_str!("../../tests/vectors/exact/window-sat-tiny.json");
+        let vector: serde_json::Value = serde_json::from_str(text).unwrap();
+        let limits = Limits { text_bytes: 1 << 30, inferences: 12, positions: 4096, vocab_size: 768 };
+        read(vector["window"].to_string().as_bytes(), &Schema::of::<Sat>(), &limits).unwrap()
     }
 
-    /// Checked groups equal what was derived, but for the two fields that nobody checks: those get the window's.
-    fn publishable(&self, entries: &[Inference], checked: &[usize]) -> Vec<GroupText> {
-        let size = self.verifier.protocol().network().parameters().rollouts_per_problem as usize;
-        let (block, timestamp) = (self.head.block_number.into(), self.head.timestamp_ms as f64 / 1000.0);
-        let group = |&place: &usize| {
-            let entries = &entries[place * size..(place + 1) * size];
-            let derived = entries.iter().map(|entry| Inference { block, timestamp, ..entry.clone() });
-            GroupText::new(&derived.collect::<Vec<_>>(), &Schema::of::<E>())
+    fn head() -> WindowHead {
+        WindowHead {
+            block_number: 6000,
+            block_hash: [0; 32],
+            timestamp_ms: 1_692_806_361_766,
+            round: 1000,
+            beacon_signature: Vec::new(),
+            beacon_randomness: [0; 32],
+        }
+    }
+
+    #[test]
+    fn what_was_not_checked_is_neither_published_nor_exported() {
+        let whole = file();
+        for checked in [&[0, 1, 2][..], &[0, 2], &[1], &[]] {
+            let kept = publishable(whole.clone(), checked, 4, &head());
+            let expected: Vec<Inference> = checked
+                .iter()
+                .flat_map(|group| &whole.inferences[4 * group..4 * group + 4])
+                .map(|entry| Inference { block: 6000, timestamp: 1_692_806_361.766, ..entry.clone() })
+                .collect();
+            assert_eq!(kept.inferences, expected, "{checked:?}");
+            assert_eq!(WindowFile { inferences: whole.inferences.clone(), ..kept }, whole);
+        }
+        let rows = |file: &WindowFile| {
+            table::<Sat>(Source { file, window: 6000, uploaded_at: "2026-01-01T00:00:00Z" }).unwrap()
         };
-        checked.iter().map(group).collect()
+        let all = rows(&publishable(whole.clone(), &[0, 1, 2], 4, &head()));
+        assert!(!same_rollouts(&all, &rows(&publishable(whole, &[0, 2], 4, &head()))));
     }
 }

@@ -5,12 +5,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use grail_export::same_rollouts;
 use grail_protocol::ss58;
 use grail_protocol::window::{GroupText, store};
 use grail_store::Body;
 
 use super::Book;
+use crate::commands::{create, table_name};
 use crate::subnet::{Event, Events, OwnBucket, records_key, rollouts_key};
 
 /// The rollouts of windows that are not published yet.
@@ -51,6 +53,39 @@ impl Shelf {
         write().with_context(|| path.display().to_string())
     }
 
+    /// Keeps a miner's valid rollouts of a window as Parquet.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep_table(&self, window: u64, miner: &str, table: &[u8]) -> Result<()> {
+        let (path, part) = (self.folder.join(format!("{window}.{miner}.{TABLE}")), self.folder.join("table.part"));
+        let write = || -> std::io::Result<()> {
+            fs::write(&part, table)?;
+            fs::rename(&part, &path)
+        };
+        write().with_context(|| path.display().to_string())
+    }
+
+    /// Moves what was kept as Parquet, up to a window, to where people look for it. A file that is there with the same
+    /// rollouts is left as it is; one with others is, too, and keeps no other from being moved.
+    ///
+    /// # Errors
+    /// The disk's, and a name that is taken; the first of them.
+    pub fn hand_over(&self, up_to: u64, to: &Path) -> Result<()> {
+        let context = || self.folder.display().to_string();
+        let mut outcome = Ok(());
+        for entry in fs::read_dir(&self.folder).with_context(context)? {
+            let path = entry.with_context(context)?.path();
+            let parts = path.file_name().and_then(|name| name.to_str()).map(|name| name.splitn(3, '.'));
+            let parts: Vec<&str> = parts.into_iter().flatten().collect();
+            let [window, miner, TABLE] = parts[..] else { continue };
+            if window.parse::<u64>().is_ok_and(|window| window <= up_to) {
+                outcome = outcome.and(move_table(&path, &to.join(table_name(window, miner))));
+            }
+        }
+        outcome
+    }
+
     /// Forgets all windows before one.
     ///
     /// # Errors
@@ -66,6 +101,20 @@ impl Shelf {
         }
         Ok(())
     }
+}
+
+/// What Parquet on the shelf ends with.
+const TABLE: &str = "parquet";
+
+fn move_table(from: &Path, to: &Path) -> Result<()> {
+    let rows = fs::read(from).with_context(|| from.display().to_string())?;
+    match fs::read(to) {
+        Ok(there) if same_rollouts(&there, &rows) => {}
+        Ok(_) => bail!("{} exists already with other content, and is not replaced", to.display()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => create(to, &rows)?,
+        Err(error) => return Err(error).with_context(|| to.display().to_string()),
+    }
+    fs::remove_file(from).with_context(|| from.display().to_string())
 }
 
 /// Publishes what was judged up to a window and waits for it.
@@ -105,5 +154,67 @@ impl Publication<'_> {
             self.events.tell(Event::RecordsPublished { window, records: records.len() as u64, rollouts: has_rollouts });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use grail_export::{Source, table};
+    use grail_protocol::window::{Beacon, Block, WindowFile};
+
+    use super::*;
+    use crate::sat::Sat;
+
+    /// Parquet of a network without rollouts.
+    fn rows(uploaded_at: &str) -> Vec<u8> {
+        let file = WindowFile {
+            proof_version: "grail-exact-1".into(),
+            network_id: String::new(),
+            window_start: 0,
+            window_length: 50,
+            wallet: String::new(),
+            block: Block { number: 0, hash: String::new(), timestamp_ms: 0 },
+            beacon: Beacon { round: 1, signature: String::new() },
+            timestamp: 0.0,
+            inferences: Vec::new(),
+        };
+        table::<Sat>(Source { file: &file, window: 0, uploaded_at }).unwrap()
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut names: Vec<String> = fs::read_dir(folder).unwrap().map(name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn only_what_is_published_leaves_the_shelf_and_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (to, shelf) = (folder.path().join("to"), Shelf::open(&folder.path().join("shelf")).unwrap());
+        fs::create_dir(&to).unwrap();
+        shelf.keep(50, 0, &[], 0).unwrap();
+        for (window, miner) in [(50, "5A"), (50, "5B"), (100, "5A"), (150, "5A"), (200, "5A")] {
+            shelf.keep_table(window, miner, format!("{window} of {miner}").as_bytes()).unwrap();
+        }
+        fs::write(to.join("train-window-100-5A.parquet"), "theirs").unwrap();
+        let told = shelf.hand_over(150, &to).unwrap_err().to_string();
+        assert!(told.contains("train-window-100-5A.parquet exists already with other content"), "{told}");
+        let moved = ["50-5A", "50-5B", "150-5A"].map(|name| format!("train-window-{name}.parquet"));
+        for (name, content) in moved.iter().zip(["50 of 5A", "50 of 5B", "150 of 5A"]) {
+            assert_eq!(fs::read_to_string(to.join(name)).unwrap(), content);
+        }
+        assert_eq!(fs::read_to_string(to.join("train-window-100-5A.parquet")).unwrap(), "theirs");
+        assert_eq!(names(&to).len(), 4);
+        assert_eq!(names(&shelf.folder), ["100.5A.parquet", "200.5A.parquet", "50.json.gz"]);
+        // What was forgotten is not handed over, and what is there with the same rollouts is done.
+        shelf.forget_before(200).unwrap();
+        assert_eq!(names(&shelf.folder), ["200.5A.parquet"]);
+        let before = rows("2026-01-01T00:00:00Z");
+        fs::write(to.join("train-window-200-5A.parquet"), &before).unwrap();
+        shelf.keep_table(200, "5A", &rows("2026-01-02T00:00:00Z")).unwrap();
+        shelf.hand_over(200, &to).unwrap();
+        assert!(names(&shelf.folder).is_empty());
+        assert!(fs::read(to.join("train-window-200-5A.parquet")).unwrap() == before);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use grail_chain::{Neuron, Wait};
@@ -14,21 +14,21 @@ use grail_protocol::environment::Environment;
 use grail_protocol::randomness::block_randomness;
 use grail_protocol::record::{Record, Subject};
 use grail_protocol::signature::Signer;
-use grail_protocol::verify::{Verdict, Verifier};
+use grail_protocol::verify::Verifier;
 use grail_protocol::window::GroupText;
-use grail_protocol::{AccountId, Hash};
+use grail_protocol::{Hash, ss58};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, watch};
 use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
-use super::fetch::{Fetched, Fetcher};
-use super::judge::{Finding, Judge};
+use super::fetch::Fetcher;
+use super::judge::{Judge, finding, told_of};
 use super::load::Load;
 use super::publish::{Publication, Shelf};
 use super::watch::Watch;
 use super::{BeaconEntry, Book, Miner, Submission, Waiting, Weighing, WindowEntry};
 use crate::beacon::client::Beacon;
-use crate::subnet::{Ended, Event, Events, Judged, OwnBucket, Stop, Stopper, Subnet, head_of};
+use crate::subnet::{Ended, Event, Events, OwnBucket, Stop, Stopper, Subnet, head_of};
 
 /// Version of the verdicts for a network that asks validators for one.
 const WEIGHTS_VERSION: u64 = 1;
@@ -51,6 +51,8 @@ pub struct ValidatorOptions {
     pub fetches: usize,
     /// How weights are made.
     pub weighing: Weighing,
+    /// Where published rollouts go as Parquet, if anywhere.
+    pub export: Option<PathBuf>,
 }
 
 /// A validator.
@@ -219,7 +221,14 @@ impl<'a, E: Environment> Validator<'a, E> {
             fetching.spawn(async move { (miner, fetcher.fetch(&miner.hotkey, committed.as_ref()).await) });
         }
         let verifier = Verifier::new(self.protocol);
-        let judge = Judge { verifier: &verifier, head: &due.head, c_w: &due.c_w, lowered_to: self.load.lowered_to() };
+        let exported_at = self.options.export.is_some().then(|| grail_export::utc(SystemTime::now()));
+        let judge = Judge {
+            verifier: &verifier,
+            head: &due.head,
+            c_w: &due.c_w,
+            lowered_to: self.load.lowered_to(),
+            exported_at: exported_at.as_deref(),
+        };
         let (mut records, mut valid) = (BTreeMap::new(), BTreeMap::new());
         let mut working = Duration::ZERO;
         while let Some(fetched) = fetching.join_next().await {
@@ -240,6 +249,9 @@ impl<'a, E: Environment> Validator<'a, E> {
             };
             let record = Record::new(subject, &finding.verdict, env!("CARGO_PKG_VERSION"));
             records.insert(miner.hotkey, record.sign(&self.signer)?);
+            if let Some(table) = &finding.table {
+                self.shelf.keep_table(window, &ss58::encode(&miner.hotkey), table)?;
+            }
             valid.insert(miner.uid, finding.valid);
         }
         let valid: Vec<GroupText> = valid.into_values().flatten().collect();
@@ -367,45 +379,13 @@ impl<'a, E: Environment> Validator<'a, E> {
         };
         if let Err(error) = publication.up_to(window).await {
             tracing::warn!("publishing records: {error:#}; it is tried again with the next weights");
+            return;
         }
-    }
-}
-
-/// A verdict on what was fetched; our own trouble is none.
-fn finding<E: Environment>(
-    judge: &Judge<'_, E>,
-    fetched: Fetched,
-    account: &AccountId,
-    engine: &mut Engine,
-    stop: &Stop,
-) -> Finding {
-    let trouble = |why: String| {
-        tracing::error!(hotkey = grail_protocol::ss58::encode(account), "no verdict: {why}");
-        Finding::of(Verdict::no_verdict())
-    };
-    match fetched {
-        Fetched::Void(reason) => Finding::of(Verdict::refused(reason)),
-        Fetched::Trouble(why) => trouble(why),
-        Fetched::File(path) => {
-            judge.file(&path, account, engine, stop).unwrap_or_else(|error| trouble(format!("{error:#}")))
+        if let Some(folder) = &self.options.export
+            && let Err(error) = self.shelf.hand_over(window, folder)
+        {
+            tracing::warn!("--export: {error:#}; it is tried again with the next weights");
         }
-    }
-}
-
-fn told_of(window: u64, miner: Miner, finding: &Finding) -> Judged {
-    let verdict = &finding.verdict;
-    Judged {
-        window,
-        uid: miner.uid,
-        hotkey: miner.hotkey,
-        outcome: verdict.outcome.name(),
-        reason: verdict.reason.clone(),
-        groups: verdict.groups as u64,
-        checked: verdict.checked.len() as u64,
-        successful: verdict.successful as u64,
-        distinct: verdict.distinct as u64,
-        scored_tokens: finding.scored_tokens,
-        scoring_s: finding.scoring.as_secs_f64(),
     }
 }
 

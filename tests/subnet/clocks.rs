@@ -112,6 +112,7 @@ fn a_clock_that_is_set_forth_or_back_costs_no_window() {
                     window_length: WINDOW,
                     rollouts_per_problem: 2,
                 },
+                export: None,
             };
             let (protocol, engine) = (workshop.protocol, workshop.into_engine());
             let validator =

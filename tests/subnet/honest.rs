@@ -1,17 +1,22 @@
 //! Mine, then validate: what comes on chain, what is published and when, and that anybody can derive it again.
 
+use std::path::Path;
+
+use grail::sat::Sat;
 use grail::subnet::local::{MINER, VALIDATOR};
 use grail::subnet::{records_key, rollouts_key, window_of};
+use grail_export::{Source, same_rollouts};
 use grail_protocol::randomness::block_randomness;
 use grail_protocol::record::Record;
 use grail_protocol::ss58;
 use grail_protocol::verify::Outcome;
+use grail_protocol::window::WindowFile;
 use grail_protocol::window_root::WindowRoot;
 use grail_store::ReadCredentials;
 use serde_json::Value;
 
 use crate::net::{Net, PATIENCE, account, of_window, runtime, text};
-use crate::process::run;
+use crate::process::{eventually, run};
 use crate::workshop::Workshop;
 
 const WINDOW: u64 = 16;
@@ -67,7 +72,10 @@ fn committed_weights_end_on_chain_and_nothing_is_published_before() {
 fn honest_windows_are_valid_weighed_and_published_only_after_the_weights() {
     let net = Net::start(&SIZES);
     // Weights are due once, and then never again.
-    let mut validator = net.party("validate", &["--weights-interval", "1000000"]);
+    let exported = net.home().join("exported");
+    std::fs::create_dir(&exported).expect("a folder");
+    let export = text(&exported);
+    let mut validator = net.party("validate", &["--weights-interval", "1000000", "--export", &export]);
     let mut miner = net.party("mine", &[]);
     let valid = |event: &Value| event["event"] == "judged" && event["outcome"] == "valid";
     let first = validator.event("a valid window", PATIENCE, valid)["window"].as_u64().expect("a block");
@@ -90,15 +98,46 @@ fn honest_windows_are_valid_weighed_and_published_only_after_the_weights() {
     assert!(records(&net, first).is_some() && records(&net, next).is_none());
     let own = account(VALIDATOR);
     assert_eq!(net.keys(&own, "grail/valid_rollouts/"), [rollouts_key(first)]);
+    assert_eq!(tables(&exported), [table_of(first)]);
 
     // With the next weights it is.
-    let mut validator = net.party("validate", &["--weights-interval", "1"]);
+    let mut validator = net.party("validate", &["--weights-interval", "1", "--export", &export]);
     validator.event("its records", PATIENCE, |e| of_window(e, "records_published", next));
+    let there = || tables(&exported).contains(&table_of(next)).then_some(());
+    eventually("its rollouts as Parquet", PATIENCE, there, || validator.story());
     assert!(validator.all("judged").iter().all(|e| e["window"] != next), "judged twice: {}", validator.story());
     assert!(records(&net, next).is_some() && net.object(&own, &rollouts_key(next)).is_some());
     drop((validator, miner));
 
     records_can_be_derived_again(&net, first);
+    exported_rollouts_are_those_of_the_file(&net, &exported.join(table_of(first)), first);
+}
+
+/// What a validator exports of a window's miner.
+fn table_of(window: u64) -> String {
+    format!("train-window-{window}-{}.parquet", ss58::encode(&account(MINER)))
+}
+
+fn tables(folder: &Path) -> Vec<String> {
+    let name = |entry: std::io::Result<std::fs::DirEntry>| text(Path::new(&entry.expect("a file").file_name()));
+    let names = std::fs::read_dir(folder).expect("a folder").map(name);
+    names.filter(|name| name.ends_with(".parquet")).collect()
+}
+
+/// All of its groups were checked; the two fields that nobody checks are the window's.
+fn exported_rollouts_are_those_of_the_file(net: &Net, table: &Path, window: u64) {
+    let stored = net.file(&account(MINER), window).expect("the miner's file");
+    let mut file = Workshop::open(&net.network()).read(&stored);
+    for entry in &mut file.inferences {
+        (entry.block, entry.timestamp) = (window.into(), file.block.timestamp_ms as f64 / 1000.0);
+    }
+    let rows = |file: &WindowFile| {
+        grail_export::table::<Sat>(Source { file, window, uploaded_at: "2026-01-01T00:00:00Z" }).expect("rows")
+    };
+    let exported = std::fs::read(table).expect("the table");
+    assert!(same_rollouts(&exported, &rows(&file)));
+    file.inferences.pop();
+    assert!(!same_rollouts(&exported, &rows(&file)));
 }
 
 /// What a stranger does: credentials and root from the chain, the file from the bucket, `grail verify`.

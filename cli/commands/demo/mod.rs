@@ -200,6 +200,7 @@ impl Stage<'_> {
             weights_interval: 1,
             fetches: 8,
             weighing,
+            export: None,
         };
         let events = self.events(actor);
         let mut validator = Validator::new(&protocol, engine, self.subnet.clone(), bucket, signer, options, events)?;

@@ -3,6 +3,7 @@
 //! What a row says is taken from the rollout; whether that is true is for its caller to know, who verifies before.
 
 mod columns;
+mod compare;
 mod row;
 mod table;
 
@@ -11,6 +12,7 @@ use std::time::SystemTime;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 pub use columns::{Column, Kind, columns};
+pub use compare::same_rollouts;
 pub use row::row;
 pub use table::{ExportError, Source, table};
 

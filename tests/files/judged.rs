@@ -1,85 +1,12 @@
-//! `grail rollouts`, `verify`, `inspect` and `soak` as they are called: what one writes the others judge, and nothing
-//! about the machine changes what is written.
+//! What is made, judged, shown and soaked.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::path::Path;
 
-use grail::sat::Sat;
 use grail_protocol::encoding::sha256;
-use grail_protocol::window::{self, Form, Limits, Schema, WindowFile};
-use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::{Row, RowAccessor};
+use grail_protocol::window::{Form, WindowFile};
 use serde_json::Value;
 
-fn grail(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grail"));
-    command.args(args).env_remove("GRAIL_CPU").env("HF_HUB_OFFLINE", "1").env("GRAIL_WALLET_PATH", "/nonexistent");
-    command
-}
-
-fn ends(args: &[&str], code: i32) -> (String, String) {
-    let Output { status, stdout, stderr } = grail(args).output().unwrap();
-    let (out, err) = (String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap());
-    assert_eq!(status.code(), Some(code), "{args:?}: {out}{err}");
-    (out, err)
-}
-
-/// The refusal of a call, which is one line.
-fn refusal(args: &[&str], code: i32) -> String {
-    let (_, err) = ends(args, code);
-    assert_eq!(err.lines().count(), 1, "{args:?}: {err}");
-    err
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// A folder with one honest file and its network.
-struct Made {
-    folder: tempfile::TempDir,
-    file: PathBuf,
-    network: PathBuf,
-}
-
-fn made() -> &'static Made {
-    static MADE: OnceLock<Made> = OnceLock::new();
-    MADE.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let (file, network) = (folder.path().join("w.json.gz"), folder.path().join("net.json"));
-        let args = ["rollouts", "--problems", "2", "--max-new-tokens", "96", "--rollouts-per-problem", "3"];
-        let files = ["--out", text(&file), "--write-network", text(&network)];
-        let (out, _) = ends(&[&args[..], &files].concat(), 0);
-        assert!(out.contains("6 of 2 problems") && out.contains("public key"), "{out}");
-        Made { folder, file, network }
-    })
-}
-
-const LIMITS: Limits = Limits { text_bytes: 1 << 30, inferences: 100, positions: 4096, vocab_size: 768 };
-
-fn schema() -> Schema {
-    Schema::of::<Sat>()
-}
-
-fn read(path: &Path) -> WindowFile {
-    window::read_stored(&std::fs::read(path).unwrap()[..], &schema(), &LIMITS).unwrap()
-}
-
-/// The honest file after a change, under a name of its own.
-fn altered(name: &str, change: impl FnOnce(&mut WindowFile)) -> PathBuf {
-    let mut file = read(&made().file);
-    change(&mut file);
-    let path = made().folder.path().join(name);
-    std::fs::write(&path, window::store(&file.to_text(&schema(), Form::Whole))).unwrap();
-    path
-}
-
-fn verify(file: &Path, more: &[&str], code: i32) -> Value {
-    let args = ["verify", text(file), "--network", text(&made().network), "--json"];
-    let (out, _) = ends(&[&args[..], more].concat(), code);
-    serde_json::from_str(&out).unwrap()
-}
+use crate::made::{Made, altered, ends, made, read, refusal, resign, schema, text, verify};
 
 #[test]
 fn what_is_made_verifies_rollout_by_rollout() {
@@ -121,24 +48,6 @@ fn a_forged_file_is_rejected_with_the_numbers_that_decided() {
     assert_eq!(reason["found"], (honest ^ 1).to_string());
     let (out, _) = ends(&["verify", text(&path), "--network", text(&made().network)], 3);
     assert!(out.contains(&format!("commit.s_vals is {}, expected {honest}", honest ^ 1)), "{out}");
-}
-
-/// Signs a rollout with the public offline key.
-fn resign(file: &mut WindowFile, place: usize) {
-    use grail::network::NetworkFile;
-    use grail::offline::{head_of, public_signer};
-    use grail_engine::checkpoint::Checkpoint;
-    use grail_engine::tokenizer::Tokenizer;
-    use grail_protocol::{assignment::Protocol, prove};
-    let checkpoint = Checkpoint::sat_tiny().unwrap();
-    let tokenizer = Tokenizer::from_checkpoint(&checkpoint).unwrap();
-    let network = NetworkFile::read(&made().network).unwrap();
-    let protocol = Protocol::new(network.network(), &Sat, &tokenizer, checkpoint.config()).unwrap();
-    let head = head_of(&file.block, &file.beacon, &network).unwrap();
-    let assignment = protocol.assignment(&head, public_signer().account());
-    let entry = &mut file.inferences[place];
-    let (index, rollout) = (entry.rollout_group as u64, entry.rollout_index as u32);
-    prove::sign(&assignment, &assignment.problem(index).unwrap(), rollout, entry, &public_signer());
 }
 
 #[test]
@@ -323,106 +232,4 @@ fn what_a_person_reads_a_program_can_read_too() {
     assert!(shown["shown"]["completion_text"].as_str().unwrap().contains("SOLUTION"));
     let soaked = json(&["soak", "--tokens", "200", "--json"]);
     assert!(soaked["tokens"].as_u64().unwrap() >= 200 && soaked["rejected"].is_null());
-}
-
-/// The Parquet files in a folder.
-fn exports(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
-}
-
-#[test]
-fn what_holds_is_exported_row_by_row_and_never_replaced() {
-    let Made { file, network, .. } = made();
-    let folder = tempfile::tempdir().unwrap();
-    let args = ["export", text(file), "--network", text(network), "--out", text(folder.path())];
-    let (out, _) = ends(&args, 0);
-    assert!(out.contains("6 rollouts in"), "{out}");
-    let written = exports(folder.path());
-    assert_eq!(written.len(), 1, "{written:?}");
-    let source = read(file);
-    assert_eq!(written[0].file_name().unwrap(), format!("train-window-1000-{}.parquet", source.wallet).as_str());
-    let bytes = std::fs::read(&written[0]).unwrap();
-    let reader = SerializedFileReader::new(std::fs::File::open(&written[0]).unwrap()).unwrap();
-    let names: Vec<&str> = grail_export::columns().iter().map(|column| column.name).collect();
-    let rows: Vec<Row> = reader.get_row_iter(None).unwrap().map(Result::unwrap).collect();
-    assert_eq!(rows.len(), source.inferences.len());
-    for (row, entry) in rows.iter().zip(&source.inferences) {
-        assert_eq!(row.get_column_iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), names);
-        let at = |name: &str| names.iter().position(|n| *n == name).unwrap();
-        let string = |name: &str| row.get_string(at(name)).unwrap().as_str();
-        let integer = |name: &str| i128::from(row.get_long(at(name)).unwrap());
-        let real = |name: &str| row.get_double(at(name)).unwrap();
-        let list = |name: &str| serde_json::from_str::<Value>(string(name)).unwrap();
-        let (commit, claim) = (&entry.commit, &entry.commit.rollout);
-        let id = sha256(format!("{}_1000_{}", entry.hotkey, entry.nonce).as_bytes());
-        assert_eq!(string("id"), hex::encode(&id[..8]));
-        assert_eq!((string("miner"), string("challenge_signature")), (entry.hotkey.as_str(), entry.signature.as_str()));
-        assert_eq!((string("sat_seed"), string("grail_signature")), (&*entry.sat_seed, &*commit.signature));
-        assert_eq!(
-            (string("network_id"), string("beacon_signature")),
-            (&*source.network_id, &*source.beacon.signature)
-        );
-        assert_eq!(
-            (integer("window"), integer("nonce"), integer("beacon_round")),
-            (1000, entry.nonce, source.beacon.round)
-        );
-        assert_eq!(integer("completion_length"), claim.completion_length);
-        assert_eq!(integer("token_count"), commit.tokens.len() as i128);
-        assert_eq!(row.get_bool(at("solution_success")).unwrap(), claim.success);
-        assert_eq!((real("solution_total_reward"), real("advantage")), (claim.total_reward, claim.advantage));
-        assert_eq!(list("grail_tokens"), serde_json::json!(commit.tokens));
-        assert_eq!(list("grail_s_vals"), serde_json::json!(commit.s_vals));
-        let logprobs: Vec<f32> = serde_json::from_value(list("token_logprobs")).unwrap();
-        assert_eq!(logprobs, claim.token_logprobs);
-        assert!(string("uploaded_at").ends_with('Z') && string("sat_clauses").starts_with("[["));
-    }
-    // Again: refused, and what is there stays.
-    let again = refusal(&args, 1);
-    assert!(again.contains("exists already"), "{again}");
-    assert_eq!(exports(folder.path()), written);
-    assert!(std::fs::read(&written[0]).unwrap() == bytes);
-    let nowhere = refusal(&["export", text(file), "--out", "/nonexistent"], 2);
-    assert!(nowhere.contains("--out"), "{nowhere}");
-}
-
-#[test]
-fn of_a_file_that_does_not_hold_nothing_is_exported() {
-    let Made { file, network, .. } = made();
-    let folder = tempfile::tempdir().unwrap();
-    let reward = altered("exported-reward.json.gz", |file| file.inferences[4].commit.rollout.total_reward += 0.5);
-    // Signed as a miner can, so that only the model finds it; in the last rollout.
-    let sketch = altered("exported-sketch.json.gz", |file| {
-        file.inferences[5].commit.s_vals[3] ^= 1;
-        resign(file, 5);
-    });
-    let other = altered("exported-network.json.gz", |file| file.network_id = "00".repeat(32));
-    let bad = [text(&reward), text(&sketch), text(&other)];
-    let rest = ["--network", text(network), "--out", text(folder.path()), "--json"];
-    let (out, _) = ends(&[&["export"][..], &bad, &rest].concat(), 3);
-    let told: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let outcomes: Vec<&Value> = told.iter().map(|told| &told["outcome"]).collect();
-    assert_eq!(outcomes, ["fraud", "fraud", "void"]);
-    let rules = ["RewardMismatch", "SketchInexact", "WrongNetwork"];
-    for (told, rule) in told.iter().zip(rules) {
-        assert!(told["out"].is_null() && told["rollouts"] == 0, "{told}");
-        assert!(told["reason"].as_str().unwrap().contains(rule), "{told}");
-    }
-    assert!(exports(folder.path()).is_empty());
-    // An honest one beside it is exported, and the call still says that one was not.
-    let (out, _) = ends(&[&["export", text(&sketch), text(file)][..], &rest].concat(), 3);
-    assert_eq!((out.lines().count(), exports(folder.path()).len()), (2, 1), "{out}");
-}
-
-#[test]
-fn a_number_that_no_column_holds_is_an_error_that_names_rollout_and_column() {
-    let mut file = read(&made().file);
-    let export = |file: &WindowFile| {
-        grail_export::table::<Sat>(grail_export::Source { file, window: 1000, uploaded_at: "2026-01-01T00:00:00Z" })
-    };
-    assert!(export(&file).is_ok());
-    file.inferences[3].nonce = i128::from(i64::MAX) + 1;
-    let told = export(&file).unwrap_err().to_string();
-    assert_eq!(told, "rollout 3: nonce: expected an integer of 64 bits, found 9223372036854775808");
-    file.inferences[3].nonce = i128::from(i64::MAX);
-    assert!(export(&file).is_ok());
 }
