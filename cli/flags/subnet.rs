@@ -197,6 +197,9 @@ pub struct Localnet {
     /// Weights are committed, and revealed an epoch of this many blocks later [default of a new network: set openly]
     #[arg(long, value_name = "BLOCKS", value_parser = value_parser!(u16).range(2..))]
     pub commit_reveal: Option<u16>,
+    /// The runtime is upgraded in this block, to rehearse that: versions count up, and the subnet's calls move
+    #[arg(long, value_name = "BLOCK", value_parser = value_parser!(u32).range(1..))]
+    pub upgrade_at: Option<u32>,
     /// Address of a hotkey that gets stake and a permit in the first block
     #[arg(long, value_name = "SS58")]
     pub validator: Vec<Address>,

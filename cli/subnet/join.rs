@@ -233,6 +233,7 @@ async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Descript
         block_time: None,
         sizes: Sizes::default(),
         commit_reveal: None,
+        upgrade_at: None,
         model: model.clone(),
         validators: Vec::new(),
         miners: Vec::new(),

@@ -14,4 +14,5 @@ mod net;
 mod process;
 mod restarts;
 mod trouble;
+mod upgrade;
 mod workshop;
