@@ -24,9 +24,9 @@ pub struct SubnetFlags {
     /// What the parties of a network agree on; the local network has its own
     #[arg(long, value_name = "FILE", env = "GRAIL_PARAMETERS")]
     pub parameters: Option<PathBuf>,
-    /// The subnet's number, if it must be this one [default: that of the parameters]
-    #[arg(long, value_name = "N", env = "NETUID")]
-    pub netuid: Option<u16>,
+    /// The subnet's number, which must be that of the parameters: nothing is signed for another by mistake
+    #[arg(long, value_name = "N", env = "NETUID", default_value_t = 81)]
+    pub netuid: u16,
     /// Relays of the beacon, separated by commas [default: drand's public ones]
     #[arg(long, value_name = "URL,...", env = "GRAIL_BEACON_RELAYS", value_delimiter = ',')]
     pub beacon_relay: Vec<String>,

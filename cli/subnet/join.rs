@@ -80,9 +80,11 @@ pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -
         named == digest,
         Usage(format!("--model: its weights digest is {digest}, the network's is {named} ({})", parameters.model_name))
     );
-    if let Some(netuid) = flags.netuid.filter(|&netuid| netuid != parameters.netuid) {
-        bail!(Usage(format!("--netuid: {netuid}, the network's parameters say {}", parameters.netuid)));
-    }
+    let (asked, netuid) = (flags.netuid, parameters.netuid);
+    ensure!(
+        asked == netuid,
+        Usage(format!("--netuid: {asked}, the network's parameters say {netuid}; --netuid {netuid}, if that is meant"))
+    );
     let genesis = joined.subnet.chain.genesis_hash();
     ensure!(
         genesis == parameters.genesis_hash,
