@@ -1,7 +1,6 @@
 //! Flags of the commands that take part in a network.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{Address, EngineFlags, ModelFlag, SignerFlags};
+use super::{Address, EngineFlags, ModelFlag, MonitorFlags, SignerFlags};
 
 /// Where a network is.
 #[derive(Debug, Clone, Args)]
@@ -208,17 +207,6 @@ pub struct Localnet {
     pub json: bool,
     #[command(flatten)]
     pub data: DataFlag,
-}
-
-/// For whoever watches a miner or a validator.
-#[derive(Debug, Args)]
-pub struct MonitorFlags {
-    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
-    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
-    pub events: Option<PathBuf>,
-    /// Serves metrics for Prometheus at this address, such as 127.0.0.1:9100, as /metrics
-    #[arg(long, value_name = "ADDR", env = "GRAIL_METRICS_ADDR")]
-    pub metrics_addr: Option<SocketAddr>,
 }
 
 /// `grail mine`.

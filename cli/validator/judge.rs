@@ -14,7 +14,7 @@ use grail_protocol::verify::{Claimed, Extent, Outcome, Selection, Verdict, Verif
 use grail_protocol::window::{GroupText, Inference, Schema};
 
 use crate::offline::open;
-use crate::subnet::Stop;
+use crate::subnet::{Part, Stop};
 
 /// What was found, and what it cost.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ pub struct Judge<'a, E: Environment> {
     pub c_w: &'a Hash,
     /// The g of a validator that cannot keep up.
     pub lowered_to: Option<usize>,
+    /// Every step of the model is a mark of it.
+    pub part: &'a Part,
 }
 
 impl<E: Environment> Judge<'_, E> {
@@ -63,9 +65,12 @@ impl<E: Environment> Judge<'_, E> {
         let (mut scored_tokens, mut scoring) = (0, Duration::ZERO);
         let mut scorer = |request: &ScoreRequest<'_>| {
             let begun = Instant::now();
-            let mut watch = |_: Event<'_>| match stop.is_set() {
-                true => std::ops::ControlFlow::Break(()),
-                false => std::ops::ControlFlow::Continue(()),
+            let mut watch = |_: Event<'_>| {
+                self.part.mark();
+                match stop.is_set() {
+                    true => std::ops::ControlFlow::Break(()),
+                    false => std::ops::ControlFlow::Continue(()),
+                }
             };
             let scored = engine.score(request, &mut watch);
             let completions = request.groups.iter().flat_map(|group| &group.completions);

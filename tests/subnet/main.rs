@@ -15,4 +15,5 @@ mod process;
 mod restarts;
 mod trouble;
 mod upgrade;
+mod watchdog;
 mod workshop;
