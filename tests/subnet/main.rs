@@ -13,6 +13,7 @@ mod metrics;
 mod net;
 mod process;
 mod restarts;
+mod signals;
 mod trouble;
 mod upgrade;
 mod watchdog;
