@@ -27,6 +27,7 @@ pub fn run(flags: &Localnet, out: &mut dyn Write) -> Result<Outcome> {
             max_groups: flags.max_groups,
         },
         commit_reveal: flags.commit_reveal,
+        upgrade_at: flags.upgrade_at,
         model: model.identity,
         validators: flags.validator.iter().map(|address| address.0).collect(),
         miners: Vec::new(),

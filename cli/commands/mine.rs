@@ -5,6 +5,7 @@ use grail_protocol::assignment::Protocol;
 use grail_protocol::ss58;
 
 use super::Outcome;
+use super::service::watched;
 use super::subnet::{Model, joined, printer, runtime, signer};
 use crate::flags::Mine;
 use crate::load;
@@ -37,10 +38,12 @@ pub fn run(flags: &Mine) -> Result<Outcome> {
         let engine = load::on_device(model.checkpoint, flags.engine.options()).context("the model")?;
         let events = with_file(printer(flags.json), flags.monitor.events.clone()).context("--events")?;
         let events = with_metrics(events, listener, Metrics::of_miner()).context("--metrics-addr")?;
+        let watching = watched(&flags.monitor, &joined.subnet.watchdog)?;
         let mut miner = Miner::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events);
         let result = miner.run(&stop).await;
         // Before the chain that it follows ends.
         drop(miner);
+        drop(watching);
         if let Some(local) = joined.local {
             local.shutdown().await;
         }

@@ -13,6 +13,7 @@ mod localnet;
 mod mine;
 mod model;
 mod rollouts;
+pub(crate) mod service;
 mod soak;
 mod subnet;
 mod trace;
@@ -75,6 +76,8 @@ impl std::error::Error for Rejection {}
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 const REJECTED: u8 = 3;
+/// Ended by the watchdog.
+const HUNG: u8 = 4;
 
 /// The program.
 ///

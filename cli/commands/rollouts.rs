@@ -13,7 +13,7 @@ use grail_protocol::assignment::{Protocol, WindowHead};
 use grail_protocol::params::Network;
 use grail_protocol::prove::{self, Moment};
 use grail_protocol::ss58;
-use grail_protocol::verify::Verifier;
+use grail_protocol::verify::{Verifier, scorer};
 use grail_protocol::window::{self, Form, Schema, WindowFile};
 use serde::Deserialize;
 use serde_json::json;
@@ -61,7 +61,7 @@ pub fn run(flags: &Rollouts, out: &mut dyn Write) -> Result<Outcome> {
     let verifier = Verifier::new(&protocol);
     // Any group will do, so the clock is random enough.
     let random = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::from(t.subsec_nanos()));
-    check_own(&verifier, &file, &head, &signer, random, &mut engine).context("nothing was written")?;
+    check_own(&verifier, &file, &head, &signer, random, &mut scorer(&mut engine)).context("nothing was written")?;
     let stored = window::store(&file.to_text(&Schema::of::<Sat>(), Form::Whole));
     create(&flags.out, &stored)?;
 

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use grail_protocol::assignment::Protocol;
 use grail_protocol::ss58;
 
+use super::service::watched;
 use super::subnet::{Model, joined, printer, runtime, signer};
 use super::{Outcome, Usage};
 use crate::flags::{NetworkName, Policy, Validate};
@@ -63,10 +64,12 @@ pub fn run(flags: &Validate) -> Result<Outcome> {
         let events = with_file(printer(flags.json), flags.monitor.events.clone()).context("--events")?;
         let metrics = Metrics::of_validator(parameters.rollouts_per_problem.into(), options.weights_interval);
         let events = with_metrics(events, listener, metrics).context("--metrics-addr")?;
+        let watching = watched(&flags.monitor, &joined.subnet.watchdog)?;
         let mut validator = Validator::new(&protocol, engine, joined.subnet, joined.bucket, signer, options, events)?;
         let result = validator.run(&stop).await;
         // Before the chain that it follows ends.
         drop(validator);
+        drop(watching);
         if let Some(local) = joined.local {
             local.shutdown().await;
         }

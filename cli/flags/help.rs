@@ -24,6 +24,7 @@ Exit codes:
   1  failure: a file, the network, the model or the machine
   2  usage: a flag, a variable or a file of settings
   3  rejected: something differs from what was claimed
+  4  hung: a miner or a validator made no progress any more, and ended itself
 
 Examples:
   grail demo

@@ -4,6 +4,7 @@
 mod bench;
 mod files;
 mod help;
+mod monitor;
 mod program;
 mod subnet;
 mod values;
@@ -19,10 +20,9 @@ use grail_engine::{DeviceChoice, EngineOptions};
 pub use bench::{Bench, BenchCommand, BenchKernels, BenchRollouts, Growth};
 pub use files::{DatasetFlags, Export, Inspect, NetworkFlags, Rollouts, SignerFlags, Soak, Verify};
 pub use help::command;
+pub use monitor::{MonitorFlags, WatchdogTime};
 pub use program::{Completions, Config, GlobalFlags, LogFormat, Train, Version};
-pub use subnet::{
-    DataFlag, Doctor, DurationText, Localnet, Mine, MonitorFlags, NetworkName, Policy, Role, SubnetFlags, Validate,
-};
+pub use subnet::{DataFlag, Doctor, DurationText, Localnet, Mine, NetworkName, Policy, Role, SubnetFlags, Validate};
 pub use values::{Bytes, Counts, Hex32, SeedText, ShapeName, TokenList};
 pub use wallet::{
     Address, HexBytes, Message, Origin, SecretKind, SecretText, Wallet, WalletCommand, WalletFlags, WalletPlace,

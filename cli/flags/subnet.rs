@@ -1,7 +1,6 @@
 //! Flags of the commands that take part in a network.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{Address, EngineFlags, ModelFlag, SignerFlags};
+use super::{Address, EngineFlags, ModelFlag, MonitorFlags, SignerFlags};
 
 /// Where a network is.
 #[derive(Debug, Clone, Args)]
@@ -24,9 +23,9 @@ pub struct SubnetFlags {
     /// What the parties of a network agree on; the local network has its own
     #[arg(long, value_name = "FILE", env = "GRAIL_PARAMETERS")]
     pub parameters: Option<PathBuf>,
-    /// The subnet's number, if it must be this one [default: that of the parameters]
-    #[arg(long, value_name = "N", env = "NETUID")]
-    pub netuid: Option<u16>,
+    /// The subnet's number, which must be that of the parameters: nothing is signed for another by mistake
+    #[arg(long, value_name = "N", env = "NETUID", default_value_t = 81)]
+    pub netuid: u16,
     /// Relays of the beacon, separated by commas [default: drand's public ones]
     #[arg(long, value_name = "URL,...", env = "GRAIL_BEACON_RELAYS", value_delimiter = ',')]
     pub beacon_relay: Vec<String>,
@@ -197,6 +196,9 @@ pub struct Localnet {
     /// Weights are committed, and revealed an epoch of this many blocks later [default of a new network: set openly]
     #[arg(long, value_name = "BLOCKS", value_parser = value_parser!(u16).range(2..))]
     pub commit_reveal: Option<u16>,
+    /// The runtime is upgraded in this block, to rehearse that: versions count up, and the subnet's calls move
+    #[arg(long, value_name = "BLOCK", value_parser = value_parser!(u32).range(1..))]
+    pub upgrade_at: Option<u32>,
     /// Address of a hotkey that gets stake and a permit in the first block
     #[arg(long, value_name = "SS58")]
     pub validator: Vec<Address>,
@@ -205,17 +207,6 @@ pub struct Localnet {
     pub json: bool,
     #[command(flatten)]
     pub data: DataFlag,
-}
-
-/// For whoever watches a miner or a validator.
-#[derive(Debug, Args)]
-pub struct MonitorFlags {
-    /// Also appends what happens to a file, one JSON object a line; one that cannot be written stops nothing
-    #[arg(long, value_name = "FILE", env = "GRAIL_EVENTS")]
-    pub events: Option<PathBuf>,
-    /// Serves metrics for Prometheus at this address, such as 127.0.0.1:9100, as /metrics
-    #[arg(long, value_name = "ADDR", env = "GRAIL_METRICS_ADDR")]
-    pub metrics_addr: Option<SocketAddr>,
 }
 
 /// `grail mine`.

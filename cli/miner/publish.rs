@@ -90,8 +90,9 @@ impl Publisher {
     }
 
     /// Takes a closed window out, from wherever it stopped, and tells how that went.
-    pub async fn publish(self, folder: &Path, closed: &Closed, stop: &Stop) {
+    pub async fn publish(mut self, folder: &Path, closed: &Closed, stop: &Stop) {
         let window = closed.root.window_start;
+        self.subnet = self.subnet.as_part(&format!("publishing window {window}"));
         let event = match self.steps(folder, closed, stop).await {
             Ok(true) => {
                 Event::WindowPublished { window, file_hash: closed.root.file_hash, stored_bytes: closed.stored_bytes }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result};
 use grail_chain::StateError;
 use grail_engine::Engine;
-use grail_engine::types::Event as EngineEvent;
+use grail_engine::types::{Event as EngineEvent, ScoreRequest};
 use grail_protocol::assignment::{Assignment, Protocol, WindowHead};
 use grail_protocol::environment::Environment;
 use grail_protocol::prove::{self, Moment};
@@ -74,6 +75,7 @@ impl<'a, E: Environment> Miner<'a, E> {
         options: MinerOptions,
         events: Events,
     ) -> Self {
+        let subnet = subnet.as_part("mining");
         let publisher = Publisher { subnet, signer: Arc::new(signer), bucket, events };
         Self { protocol, engine, publisher, options, pace: Pace::default(), check: Duration::ZERO }
     }
@@ -91,7 +93,8 @@ impl<'a, E: Environment> Miner<'a, E> {
     /// # Errors
     /// What waiting does not cure: a hotkey without a place, a disk that takes nothing, an engine that fails.
     pub async fn run(&mut self, stop: &Stop) -> Result<()> {
-        self.publisher.credentials(stop).await?;
+        let longest = self.subnet().chain.longest_call().saturating_mul(3);
+        self.subnet().part().within(longest, self.publisher.credentials(stop)).await?;
         let mut publishing = JoinSet::new();
         self.resume(&mut publishing, stop).await?;
         let (mut worked, mut last) = (0, None);
@@ -118,7 +121,7 @@ impl<'a, E: Environment> Miner<'a, E> {
         }
         let all = async { while publishing.join_next().await.is_some() {} };
         match stop.is_set() {
-            false => all.await,
+            false => self.subnet().part().waiting(all).await,
             // What does not get out now gets out at the next start, if that is in time.
             true => drop(timeout(GRACE, all).await),
         }
@@ -132,7 +135,7 @@ impl<'a, E: Environment> Miner<'a, E> {
 
     /// Windows that are over, and whose files are not in the bucket although their root may be on chain.
     async fn resume(&self, publishing: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
-        let Some(seen) = self.subnet().heads.reach(0, stop).await else {
+        let Some(seen) = self.subnet().reach(0, stop).await else {
             return Ok(());
         };
         let length = self.subnet().window_length();
@@ -175,7 +178,7 @@ impl<'a, E: Environment> Miner<'a, E> {
     /// The window to work in, waited for; none if told to stop.
     async fn next_window(&self, last: Option<u64>, stop: &Stop) -> Result<Option<u64>> {
         let (length, heads) = (self.subnet().window_length(), &self.subnet().heads);
-        let Some(mut seen) = heads.reach(0, stop).await else {
+        let Some(mut seen) = self.subnet().reach(0, stop).await else {
             return Ok(None);
         };
         loop {
@@ -184,7 +187,7 @@ impl<'a, E: Environment> Miner<'a, E> {
             if !is_over && last.is_none_or(|last| window > last) && stage(&self.folder(window))? <= Stage::Closed {
                 return Ok(Some(window));
             }
-            match heads.reach(window + length, stop).await {
+            match self.subnet().reach(window + length, stop).await {
                 Some(next) => seen = next,
                 None => return Ok(None),
             }
@@ -192,6 +195,7 @@ impl<'a, E: Environment> Miner<'a, E> {
     }
 
     async fn window(&mut self, window: u64, stop: &Stop) -> Result<Worked> {
+        self.subnet().part().begins(format!("window {window}"));
         let head = match self.head(window, stop).await {
             Ok(head) => head,
             Err(worked) => return Ok(worked),
@@ -272,6 +276,7 @@ impl<'a, E: Environment> Miner<'a, E> {
             events.tell(Event::Working { window, groups: kept.get(), rollouts, positions_per_s });
         };
         let mut observer = |event: EngineEvent<'_>| {
+            subnet.part().mark();
             if let EngineEvent::Step(progress) = event {
                 rows.set(progress.rows);
                 if told.get().elapsed() >= TELL_EVERY {
@@ -279,7 +284,7 @@ impl<'a, E: Environment> Miner<'a, E> {
                     tell(progress.total as u64 - progress.finished as u64);
                 }
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         };
         let shift = Shift { assignment, signer, batch_groups: self.options.batch_groups, kept: &kept };
         let end = shift.work(&mut self.engine, &mut journal, &mut self.pace, &left, &moment, &mut observer)?;
@@ -320,7 +325,13 @@ impl<'a, E: Environment> Miner<'a, E> {
         let verifier = Verifier::new(self.protocol);
         // Nobody gains from knowing which: the clock is random enough.
         let random = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| u64::from(t.subsec_nanos()));
-        let result = check_own(&verifier, &file, head, &self.publisher.signer, random, &mut self.engine);
+        let (engine, part) = (&mut self.engine, self.publisher.subnet.part());
+        let mut mark = |_: EngineEvent<'_>| {
+            part.mark();
+            ControlFlow::Continue(())
+        };
+        let mut scorer = |request: &ScoreRequest<'_>| engine.score(request, &mut mark);
+        let result = check_own(&verifier, &file, head, &self.publisher.signer, random, &mut scorer);
         self.check = begun.elapsed();
         result
     }

@@ -11,7 +11,7 @@ use grail_protocol::assignment::{Assignment, WindowHead};
 use grail_protocol::environment::Environment;
 use grail_protocol::prove::{self, Ended, Moment};
 use grail_protocol::signature::Signer;
-use grail_protocol::verify::{Claimed, Extent, Outcome, Selection, Verifier, scorer};
+use grail_protocol::verify::{Claimed, Extent, Outcome, Scorer, Selection, Verifier};
 use grail_protocol::window::{GroupText, MAX_STORED_BYTES, MAX_TEXT_BYTES, Schema, WindowFile};
 
 use super::{Journal, Pace};
@@ -109,7 +109,7 @@ pub fn check_own<E: Environment>(
     head: &WindowHead,
     signer: &Signer,
     random: u64,
-    engine: &mut Engine,
+    scorer: &mut Scorer<'_>,
 ) -> Result<()> {
     let size = verifier.protocol().network().parameters().rollouts_per_problem as usize;
     let groups = file.inferences.len() / size;
@@ -117,7 +117,7 @@ pub fn check_own<E: Environment>(
     let account = signer.account();
     let claimed = Claimed { file, head, account: &account };
     let selection = Selection::Places(place.as_slice());
-    let verdict = verifier.verify(claimed, selection, Extent::Deciding, &mut scorer(engine))?;
+    let verdict = verifier.verify(claimed, selection, Extent::Deciding, scorer)?;
     match verdict.reason {
         None if verdict.outcome == Outcome::Valid => Ok(()),
         Some(reason) => bail!("the check of an own group failed: {reason}"),
@@ -137,6 +137,7 @@ mod tests {
     use grail_engine::tokenizer::Tokenizer;
     use grail_engine::types::unobserved;
     use grail_protocol::assignment::Protocol;
+    use grail_protocol::verify::scorer;
     use grail_protocol::window::{Form, read_stored};
     use std::path::Path;
 
@@ -188,10 +189,11 @@ mod tests {
             let stored = std::fs::read(&closed.path).unwrap();
             let file = read_stored(&stored[..], &Schema::of::<Sat>(), &protocol.limits()).unwrap();
             let verifier = Verifier::new(&protocol);
-            (0..groups).for_each(|g| check_own(&verifier, &file, &head, &signer, g, &mut self.engine).unwrap());
+            (0..groups)
+                .for_each(|g| check_own(&verifier, &file, &head, &signer, g, &mut scorer(&mut self.engine)).unwrap());
             let mut forged = file.clone();
             forged.inferences[0].commit.s_vals[0] ^= 1;
-            assert!(check_own(&verifier, &forged, &head, &signer, 0, &mut self.engine).is_err());
+            assert!(check_own(&verifier, &forged, &head, &signer, 0, &mut scorer(&mut self.engine)).is_err());
             (end, groups, Some(file))
         }
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use grail_chain::{Block, Chain};
 use tokio::sync::watch;
 
-use super::Stop;
+use super::{Part, Stop};
 
 /// Blocks that the block time is measured by.
 const MEASURED: usize = 16;
@@ -44,14 +44,14 @@ impl Seen {
 pub struct Heads(watch::Receiver<Option<Seen>>);
 
 impl Heads {
-    /// Begins to follow a chain, until the last clone is dropped.
+    /// Begins to follow a chain, until the last clone is dropped; every answer and every attempt that ended is marked.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     #[must_use]
-    pub fn follow(chain: &Chain) -> Self {
+    pub fn follow(chain: &Chain, part: Part) -> Self {
         let (sender, receiver) = watch::channel(None);
-        tokio::spawn(follow(chain.clone(), sender));
+        tokio::spawn(follow(chain.clone(), sender, part));
         Self(receiver)
     }
 
@@ -84,9 +84,10 @@ impl Heads {
     }
 }
 
-async fn follow(chain: Chain, sender: watch::Sender<Option<Seen>>) {
+async fn follow(chain: Chain, sender: watch::Sender<Option<Seen>>, part: Part) {
     let mut times = Times::new(chain.settings().block_time);
-    let mut blocks = chain.follow();
+    let marks = part.clone();
+    let mut blocks = chain.follow().watched(move |longest| marks.expect(longest));
     let mut lag = 0;
     loop {
         let block = tokio::select! {
@@ -99,7 +100,7 @@ async fn follow(chain: Chain, sender: watch::Sender<Option<Seen>>) {
                 sender.send_replace(Some(seen));
                 // Once in a while: it costs a request, and changes seldom.
                 if block.number % MEASURED as u64 == 0 || times.count() == 1 {
-                    match chain.best().await {
+                    match part.within(chain.longest_call(), chain.best()).await {
                         Ok(best) => lag = best.number.saturating_sub(block.number),
                         Err(error) => tracing::debug!(%error, "the best block"),
                     }
@@ -108,8 +109,9 @@ async fn follow(chain: Chain, sender: watch::Sender<Option<Seen>>) {
             // The block is gone, or the endpoints disagree: what counts here is the newest one.
             Err(error) => {
                 tracing::warn!(%error, "finalised blocks; going on with the newest");
-                tokio::time::sleep(chain.settings().block_time).await;
-                blocks = chain.follow();
+                let pause = chain.settings().block_time;
+                part.within(pause, tokio::time::sleep(pause)).await;
+                blocks.begin_at_head();
             }
         }
     }

@@ -15,7 +15,7 @@ use grail_protocol::ss58;
 use grail_store::{Endpoint, Settings as StoreSettings};
 
 use super::local::{COLDKEY, Description, LocalNet, LocalOptions, Ports, Sizes, development_key};
-use super::{Heads, OwnBucket, Patience, Subnet};
+use super::{OwnBucket, Subnet};
 use crate::commands::Usage;
 use crate::flags::{NetworkName, SubnetFlags};
 use crate::identity;
@@ -80,9 +80,11 @@ pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -
         named == digest,
         Usage(format!("--model: its weights digest is {digest}, the network's is {named} ({})", parameters.model_name))
     );
-    if let Some(netuid) = flags.netuid.filter(|&netuid| netuid != parameters.netuid) {
-        bail!(Usage(format!("--netuid: {netuid}, the network's parameters say {}", parameters.netuid)));
-    }
+    let (asked, netuid) = (flags.netuid, parameters.netuid);
+    ensure!(
+        asked == netuid,
+        Usage(format!("--netuid: {asked}, the network's parameters say {netuid}; --netuid {netuid}, if that is meant"))
+    );
     let genesis = joined.subnet.chain.genesis_hash();
     ensure!(
         genesis == parameters.genesis_hash,
@@ -98,12 +100,9 @@ pub async fn join(flags: &SubnetFlags, model: &ModelIdentity, signer: &Signer) -
 /// # Errors
 /// What cannot be reached.
 pub async fn clients(network: NetworkFile, at: &Description) -> Result<Subnet> {
-    let block_time = Duration::from_millis(at.block_time_ms);
     let chain = local_chain(&network, at).await?;
     let beacon = Client::new(network.beacon().clone(), &[&at.beacon], BeaconSettings::default())?;
-    let heads = Heads::follow(&chain);
-    let buckets = Endpoint::At(at.bucket.clone());
-    Ok(Subnet { network, chain, beacon, buckets, heads, patience: Patience::of_block_time(block_time) })
+    Ok(Subnet::new(network, chain, beacon, Endpoint::At(at.bucket.clone())))
 }
 
 /// The beacon that a chain ties committed weights to. Of those that can be encrypted to, a real chain knows quicknet
@@ -233,6 +232,7 @@ async fn start(folder: &Path, model: &ModelIdentity) -> Result<(Subnet, Descript
         block_time: None,
         sizes: Sizes::default(),
         commit_reveal: None,
+        upgrade_at: None,
         model: model.clone(),
         validators: Vec::new(),
         miners: Vec::new(),
@@ -263,13 +263,9 @@ pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
 
 async fn remote(flags: &SubnetFlags, data: PathBuf) -> Result<Joined> {
     let network = remote_network(flags)?;
-    let block_time = flags.block_time.map_or(BLOCK_TIME, |time| time.0);
     let chain = remote_chain(flags, &network).await?;
     let beacon = remote_beacon(flags, &network)?;
     let bucket = OwnBucket::from_env(StoreSettings::default())?;
     let buckets = flags.buckets_endpoint.clone().map_or(Endpoint::R2, Endpoint::At);
-    let heads = Heads::follow(&chain);
-    let patience = Patience::of_block_time(block_time);
-    let subnet = Subnet { network, chain, beacon, buckets, heads, patience };
-    Ok(Joined { subnet, bucket, local: None, data })
+    Ok(Joined { subnet: Subnet::new(network, chain, beacon, buckets), bucket, local: None, data })
 }

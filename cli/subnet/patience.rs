@@ -4,15 +4,18 @@ use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
-use super::Stop;
+use super::{Part, Stop};
 
-/// Lengths of the pauses between attempts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Lengths of the pauses between attempts, and who has to get on with them.
+#[derive(Debug, Clone)]
 pub struct Patience {
     /// After the first failure; doubled after each further one.
-    pub first: Duration,
+    first: Duration,
     /// The longest.
-    pub longest: Duration,
+    longest: Duration,
+    part: Part,
+    /// No attempt takes longer.
+    longest_attempt: Duration,
 }
 
 /// What a failure asks for.
@@ -46,7 +49,18 @@ impl Patience {
     pub fn of_block_time(block_time: Duration) -> Self {
         let first = (block_time / 4).clamp(Duration::from_millis(100), Duration::from_secs(2));
         let longest = (block_time * 4).clamp(Duration::from_secs(1), Duration::from_secs(30));
-        Self { first, longest }
+        Self { first, longest, part: Part::unwatched(), longest_attempt: Duration::ZERO }
+    }
+
+    /// The same for a part of the program, whose attempts end by themselves within a time.
+    #[must_use]
+    pub(super) fn of(self, part: Part, longest_attempt: Duration) -> Self {
+        Self { part, longest_attempt, ..self }
+    }
+
+    /// The part of the program that waits.
+    pub(super) fn part(&self) -> &Part {
+        &self.part
     }
 
     /// The pause after `failed` failures.
@@ -80,7 +94,7 @@ impl Patience {
                 return Err(Ended::TooLate(last));
             }
             let error = tokio::select! {
-                result = attempt() => match result {
+                result = self.part.within(self.longest_attempt, attempt()) => match result {
                     Ok(value) => {
                         if failed > 0 {
                             tracing::info!(failed, "{what}: works again");
@@ -102,8 +116,9 @@ impl Patience {
                 }
             };
             last = Some(error);
+            let pause = pause.min(left());
             tokio::select! {
-                () = tokio::time::sleep(pause.min(left())) => {}
+                () = self.part.within(pause, tokio::time::sleep(pause)) => {}
                 () = stop.wait() => return Err(Ended::Stopped),
             }
         }
@@ -117,13 +132,17 @@ mod tests {
     use std::cell::Cell;
 
     const MS: Duration = Duration::from_millis(1);
-    const PATIENCE: Patience = Patience { first: Duration::from_millis(1), longest: Duration::from_millis(4) };
+
+    fn patience() -> Patience {
+        let usual = Patience::of_block_time(Duration::ZERO);
+        Patience { first: MS, longest: 4 * MS, ..usual }
+    }
 
     #[test]
     fn pauses_double_up_to_the_longest() {
-        let pauses: Vec<u32> = (0..4).map(|n| PATIENCE.pause(n).as_millis() as u32).collect();
+        let pauses: Vec<u32> = (0..4).map(|n| patience().pause(n).as_millis() as u32).collect();
         assert_eq!(pauses, [1, 2, 4, 4]);
-        assert_eq!(PATIENCE.pause(u32::MAX), PATIENCE.longest);
+        assert_eq!(patience().pause(u32::MAX), patience().longest);
         let slow = Patience::of_block_time(Duration::from_secs(12));
         assert_eq!((slow.first, slow.longest), (Duration::from_secs(2), Duration::from_secs(30)));
     }
@@ -140,7 +159,7 @@ mod tests {
             let result = if tried.get() > times { Ok(7) } else { Err(format!("no {}", tried.get())) };
             async { result }
         };
-        let result = PATIENCE.attempt("a thing", &stop, left, advise, attempt).await;
+        let result = patience().attempt("a thing", &stop, left, advise, attempt).await;
         (tried.get(), result.map_err(|e| e.to_string()))
     }
 
@@ -170,7 +189,8 @@ mod tests {
     async fn a_stop_ends_an_attempt_that_hangs() {
         let (stopper, stop) = Stopper::new();
         let hang = || std::future::pending::<Result<(), String>>();
-        let patient = PATIENCE.attempt("a thing", &stop, || Duration::MAX, |_| Retry::Later, hang);
+        let patience = patience();
+        let patient = patience.attempt("a thing", &stop, || Duration::MAX, |_| Retry::Later, hang);
         let (ended, ()) = tokio::join!(patient, async { stopper.stop() });
         assert!(matches!(ended, Err(Ended::Stopped)));
     }

@@ -50,6 +50,7 @@ impl Stop {
                 if told > 0 {
                     exit(INTERRUPTED);
                 }
+                crate::commands::service::stopping();
                 tracing::warn!("stopping; once more ends the program at once");
                 stopper.stop();
             }

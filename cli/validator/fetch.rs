@@ -18,7 +18,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::{OnceCell, Semaphore};
 
 use super::Committed;
-use crate::subnet::{OwnBucket, Stop, Subnet, file_key};
+use crate::subnet::{OwnBucket, Part, Stop, Subnet, file_key};
 
 /// Attempts at a file.
 const ATTEMPTS: u32 = 3;
@@ -88,12 +88,13 @@ impl Fetcher {
         let address = ss58::encode(account);
         let (key, path) = (file_key(&address, self.window), self.folder.join(format!("{address}.json.gz")));
         let expected = hex::encode(root.file_hash);
+        let part = self.subnet.watchdog.part(&format!("fetching the file of {address}"));
         let mut last = String::new();
         for attempt in 0..ATTEMPTS {
-            if attempt > 0 && !self.pause().await {
+            if attempt > 0 && !self.pause(&part).await {
                 return Fetched::Trouble("stopped".into());
             }
-            match self.attempt(&store, &key, &path, &root.file_hash).await {
+            match self.attempt(&store, &key, &path, &root.file_hash, &part).await {
                 Ok(()) => return Fetched::File(path),
                 Err(Miss::Absent) if attempt == 0 => {
                     let expected = "in the bucket before the challenge was known".to_owned();
@@ -123,18 +124,26 @@ impl Fetcher {
     }
 
     /// Between attempts; whether to go on.
-    async fn pause(&self) -> bool {
+    async fn pause(&self, part: &Part) -> bool {
         let blocks = u32::try_from(self.subnet.window_length()).unwrap_or(u32::MAX);
         let block_time = self.subnet.heads.latest().map_or(Duration::from_secs(12), |seen| seen.block_time);
         let spread = block_time.saturating_mul(blocks).min(SPREAD);
+        let pause = spread / ATTEMPTS;
         tokio::select! {
-            () = tokio::time::sleep(spread / ATTEMPTS) => true,
+            () = part.within(pause, tokio::time::sleep(pause)) => true,
             () = self.stop.wait() => false,
         }
     }
 
-    async fn attempt(&self, store: &Store, key: &str, path: &Path, expected: &[u8; 32]) -> Result<(), Miss> {
-        let _permit = self.permits.acquire().await.map_err(|e| Miss::Failed(e.to_string()))?;
+    async fn attempt(
+        &self,
+        store: &Store,
+        key: &str,
+        path: &Path,
+        expected: &[u8; 32],
+        part: &Part,
+    ) -> Result<(), Miss> {
+        let _permit = part.waiting(self.permits.acquire()).await.map_err(|e| Miss::Failed(e.to_string()))?;
         let failed = |error: StoreError| match error {
             StoreError::NotFound { .. } => Miss::Absent,
             StoreError::TooLarge { bytes, .. } => Miss::TooLarge { bytes },
@@ -144,6 +153,7 @@ impl Fetcher {
         let mut file = tokio::fs::File::create(path).await.map_err(Miss::Disk)?;
         let mut hash = Sha256::new();
         while let Some(chunk) = download.chunk().await.map_err(failed)? {
+            part.mark();
             hash.update(&chunk);
             file.write_all(&chunk).await.map_err(Miss::Disk)?;
         }

@@ -16,7 +16,7 @@ use grail_protocol::{AccountId, Hash, ss58};
 use super::Miner;
 use super::fetch::Fetched;
 use crate::offline::open;
-use crate::subnet::{Judged, Stop};
+use crate::subnet::{Judged, Part, Stop};
 
 /// What was found, and what it cost.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub struct Judge<'a, E: Environment> {
     pub lowered_to: Option<usize>,
     /// The time of an export, if there is to be one.
     pub exported_at: Option<&'a str>,
+    /// Every step of the model is a mark of it.
+    pub part: &'a Part,
 }
 
 impl<E: Environment> Judge<'_, E> {
@@ -69,9 +71,12 @@ impl<E: Environment> Judge<'_, E> {
         let (mut scored_tokens, mut scoring) = (0, Duration::ZERO);
         let mut scorer = |request: &ScoreRequest<'_>| {
             let begun = Instant::now();
-            let mut watch = |_: Event<'_>| match stop.is_set() {
-                true => std::ops::ControlFlow::Break(()),
-                false => std::ops::ControlFlow::Continue(()),
+            let mut watch = |_: Event<'_>| {
+                self.part.mark();
+                match stop.is_set() {
+                    true => std::ops::ControlFlow::Break(()),
+                    false => std::ops::ControlFlow::Continue(()),
+                }
             };
             let scored = engine.score(request, &mut watch);
             let completions = request.groups.iter().flat_map(|group| &group.completions);

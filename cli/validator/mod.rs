@@ -10,6 +10,7 @@ mod load;
 mod publish;
 mod run;
 mod watch;
+mod weigh;
 mod weights;
 
 pub use book::{

@@ -13,7 +13,7 @@ use grail_store::Body;
 
 use super::Book;
 use crate::commands::{create, table_name};
-use crate::subnet::{Event, Events, OwnBucket, records_key, rollouts_key};
+use crate::subnet::{Event, Events, OwnBucket, Part, records_key, rollouts_key};
 
 /// The rollouts of windows that are not published yet.
 pub struct Shelf {
@@ -129,9 +129,16 @@ pub struct Publication<'a> {
     pub validator: [u8; 32],
     /// Who hears of it.
     pub events: &'a Events,
+    /// The part of the program that does it.
+    pub part: &'a Part,
 }
 
 impl Publication<'_> {
+    async fn put(&self, key: &str, body: Body) -> Result<()> {
+        let longest = self.bucket.store.longest_put(body.length().await?);
+        Ok(self.part.within(longest, self.bucket.store.put(key, body)).await?)
+    }
+
     /// Puts everything up to a window into the bucket. What fails is tried again with the next window.
     ///
     /// # Errors
@@ -141,11 +148,11 @@ impl Publication<'_> {
             let records = self.book.records(window)?.unwrap_or_default();
             let text = format!("{{\"window\":{window},\"records\":[{}]}}", records.join(","));
             let key = records_key(&ss58::encode(&self.validator), window);
-            self.bucket.store.put(&key, store(&text)).await?;
+            self.put(&key, store(&text).into()).await?;
             let path = self.shelf.path(window);
             let has_rollouts = path.exists();
             if has_rollouts {
-                self.bucket.store.put(&rollouts_key(window), Body::File(path.clone())).await?;
+                self.put(&rollouts_key(window), Body::File(path.clone())).await?;
             }
             self.book.published(window, records.len() as u64)?;
             if has_rollouts {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use grail_chain::{Neuron, Wait};
 use grail_engine::Engine;
 use grail_protocol::assignment::{Protocol, WindowHead};
 use grail_protocol::environment::Environment;
@@ -19,19 +18,16 @@ use grail_protocol::window::GroupText;
 use grail_protocol::{Hash, ss58};
 use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, watch};
-use tokio::task::{JoinSet, block_in_place, spawn_blocking};
+use tokio::task::{JoinError, JoinSet, block_in_place, spawn_blocking};
 
 use super::fetch::Fetcher;
 use super::judge::{Judge, finding, told_of};
 use super::load::Load;
-use super::publish::{Publication, Shelf};
+use super::publish::Shelf;
 use super::watch::Watch;
-use super::{BeaconEntry, Book, Miner, Submission, Waiting, Weighing, WindowEntry};
+use super::{BeaconEntry, Book, Miner, Weighing, WindowEntry};
 use crate::beacon::client::Beacon;
 use crate::subnet::{Ended, Event, Events, OwnBucket, Stop, Stopper, Subnet, head_of};
-
-/// Version of the verdicts for a network that asks validators for one.
-const WEIGHTS_VERSION: u64 = 1;
 
 /// Windows whose entries are kept: more than those that count, for whoever asks about a verdict.
 const KEPT_WINDOWS: u64 = 144;
@@ -57,16 +53,23 @@ pub struct ValidatorOptions {
 
 /// A validator.
 pub struct Validator<'a, E: Environment> {
-    protocol: &'a Protocol<'a, E>,
-    engine: Engine,
-    subnet: Subnet,
-    bucket: OwnBucket,
-    signer: Signer,
-    book: Arc<Book>,
-    shelf: Shelf,
-    load: Load,
-    options: ValidatorOptions,
-    events: Events,
+    pub(super) protocol: &'a Protocol<'a, E>,
+    pub(super) engine: Engine,
+    pub(super) subnet: Subnet,
+    pub(super) bucket: OwnBucket,
+    pub(super) signer: Signer,
+    pub(super) book: Arc<Book>,
+    pub(super) shelf: Shelf,
+    pub(super) load: Load,
+    pub(super) options: ValidatorOptions,
+    pub(super) events: Events,
+}
+
+/// What a validator that has judged everything hears of.
+enum Next {
+    Kept,
+    Ended(std::result::Result<Result<()>, JoinError>),
+    Stop,
 }
 
 /// A window with everything that decides about it.
@@ -95,6 +98,7 @@ impl<'a, E: Environment> Validator<'a, E> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let book = Arc::new(Book::open(&folder.join("book.redb"), protocol.network().id())?);
         let shelf = Shelf::open(&folder.join("rollouts"))?;
+        let subnet = subnet.as_part("validating");
         let load = Load::new(protocol.network().parameters().max_groups as usize);
         Ok(Self { protocol, engine, subnet, bucket, signer, book, shelf, load, options, events })
     }
@@ -105,7 +109,11 @@ impl<'a, E: Environment> Validator<'a, E> {
     /// The database's and the disk's; whatever else goes wrong is waited for, or is no verdict.
     pub async fn run(&mut self, stop: &Stop) -> Result<()> {
         let (sender, mut kept) = watch::channel(0);
-        let watch = Watch { subnet: self.subnet.clone(), book: Arc::clone(&self.book), events: self.events.clone() };
+        let watch = Watch {
+            subnet: self.subnet.as_part("watching the chain"),
+            book: Arc::clone(&self.book),
+            events: self.events.clone(),
+        };
         // A thread of its own: judging keeps this one for minutes. It ends with this call.
         let (_stopper, watched) = Stopper::new();
         let runtime = Handle::current();
@@ -125,13 +133,21 @@ impl<'a, E: Environment> Validator<'a, E> {
                 self.shelf.forget_before(oldest)?;
                 continue;
             }
-            tokio::select! {
-                _ = kept.changed() => self.publish_revealed().await?,
-                ended = &mut watching => {
+            // What passes on the chain is kept by a part of its own.
+            let next = self.subnet.part().waiting(async {
+                tokio::select! {
+                    _ = kept.changed() => Next::Kept,
+                    ended = &mut watching => Next::Ended(ended),
+                    () = stop.wait() => Next::Stop,
+                }
+            });
+            match next.await {
+                Next::Kept => self.publish_revealed().await?,
+                Next::Ended(ended) => {
                     ended.context("the task that watches the chain")??;
                     break;
                 }
-                () = stop.wait() => {}
+                Next::Stop => {}
             }
         }
         Ok(())
@@ -195,6 +211,8 @@ impl<'a, E: Environment> Validator<'a, E> {
 
     /// Judges a window. Whether it was, and not stopped.
     async fn window(&mut self, window: u64, stop: &Stop) -> Result<bool> {
+        let part = self.subnet.part().clone();
+        part.begins(format!("window {window}"));
         let Some(due) = self.due(window, stop).await? else {
             return Ok(false);
         };
@@ -228,10 +246,11 @@ impl<'a, E: Environment> Validator<'a, E> {
             c_w: &due.c_w,
             lowered_to: self.load.lowered_to(),
             exported_at: exported_at.as_deref(),
+            part: &part,
         };
         let (mut records, mut valid) = (BTreeMap::new(), BTreeMap::new());
         let mut working = Duration::ZERO;
-        while let Some(fetched) = fetching.join_next().await {
+        while let Some(fetched) = part.waiting(fetching.join_next()).await {
             let (miner, fetched) = fetched.context("a task that fetches a file")?;
             let since = Instant::now();
             let finding = block_in_place(|| finding(&judge, fetched, &miner.hotkey, &mut self.engine, stop));
@@ -282,109 +301,6 @@ impl<'a, E: Environment> Validator<'a, E> {
                 }
                 None => tracing::info!("large files are checked as the rule asks again"),
             }
-        }
-    }
-
-    /// Sets weights if that is due, and then publishes what they use.
-    async fn weigh(&mut self, window: u64) -> Result<()> {
-        if self.options.test_mode {
-            return Ok(());
-        }
-        match self.set_weights(window).await {
-            Ok(true) => self.publish(window).await,
-            Ok(false) => {}
-            Err(error) => self.events.tell(Event::WeightsNotSet { window, why: format!("{error:#}") }),
-        }
-        Ok(())
-    }
-
-    /// Publishes what the newest weights use that all can see on chain: where they are committed first, they wait there
-    /// for their reveal.
-    async fn publish_revealed(&self) -> Result<()> {
-        for submission in self.book.late_submissions()? {
-            let window = submission.window_start;
-            if let Some(waiting) = &submission.waiting {
-                match self.is_revealed(waiting).await {
-                    Ok(true) => {}
-                    Ok(false) => continue,
-                    Err(error) => {
-                        tracing::debug!("whether weights are revealed: {error:#}");
-                        return Ok(());
-                    }
-                }
-                let weights = submission.uids.iter().copied().zip(submission.weights.iter().copied()).collect();
-                self.book.submitted(&Submission { waiting: None, ..submission })?;
-                self.events.tell(Event::WeightsSet { window, weights });
-            }
-            self.publish(window).await;
-            return Ok(());
-        }
-        Ok(())
-    }
-
-    async fn is_revealed(&self, waiting: &Waiting) -> Result<bool> {
-        let chain = &self.subnet.chain;
-        let head = chain.head().await?;
-        if head.timestamp_ms < waiting.round_ms {
-            return Ok(false);
-        }
-        let uid = chain.registration(&head, &self.signer.account()).await?;
-        let uid = uid.context("the hotkey is not registered any more")?;
-        Ok(chain.weights(&head, uid).await? == waiting.shown)
-    }
-
-    /// Whether weights are on chain now that count this window, for all to see.
-    async fn set_weights(&self, window: u64) -> Result<bool> {
-        let chain = &self.subnet.chain;
-        let best = chain.best().await?;
-        let interval = |block: u64| block / self.options.weights_interval;
-        if let Some(last) = self.book.last_submission()?
-            && interval(last.block) == interval(best.number)
-        {
-            return Ok(false);
-        }
-        let metagraph = chain.metagraph(&best).await?;
-        let neuron = |n: &Neuron| Miner { uid: n.uid, hotkey: n.hotkey };
-        let neurons: Vec<Miner> = metagraph.neurons.iter().map(neuron).collect();
-        let history = self.book.history(window, self.subnet.window_length())?;
-        let weights = self.options.weighing.weights(&history, &neurons, window)?;
-        if weights.iter().all(|&weight| weight <= 0.0) {
-            return Ok(false);
-        }
-        let uids: Vec<u16> = neurons.iter().map(|n| n.uid).collect();
-        let submitted = chain.submit_weights(&self.signer, &uids, &weights, WEIGHTS_VERSION, Wait::Finality).await?;
-        let waiting = submitted.reveal.map(|reveal| {
-            let (block, round) = (reveal.block, reveal.round);
-            tracing::info!(window, block, round, "weights are committed, and revealed from that block on");
-            let schedule = chain.settings().timelock.schedule();
-            let round_ms = schedule.time_of_round(round).unwrap_or(u64::MAX);
-            Waiting { round_ms, shown: submitted.sent.uids.into_iter().zip(submitted.sent.values).collect() }
-        });
-        let is_shown = waiting.is_none();
-        let told = uids.iter().copied().zip(weights.iter().copied()).collect();
-        self.book.submitted(&Submission { block: best.number, window_start: window, uids, weights, waiting })?;
-        if is_shown {
-            self.events.tell(Event::WeightsSet { window, weights: told });
-        }
-        Ok(is_shown)
-    }
-
-    async fn publish(&self, window: u64) {
-        let publication = Publication {
-            book: &self.book,
-            shelf: &self.shelf,
-            bucket: &self.bucket,
-            validator: self.signer.account(),
-            events: &self.events,
-        };
-        if let Err(error) = publication.up_to(window).await {
-            tracing::warn!("publishing records: {error:#}; it is tried again with the next weights");
-            return;
-        }
-        if let Some(folder) = &self.options.export
-            && let Err(error) = self.shelf.hand_over(window, folder)
-        {
-            tracing::warn!("--export: {error:#}; it is tried again with the next weights");
         }
     }
 }

@@ -52,7 +52,7 @@ impl Watch {
     /// The database's.
     pub async fn run(self, kept: watch::Sender<u64>, stop: Stop) -> Result<()> {
         let length = self.subnet.window_length();
-        let Some(seen) = self.subnet.heads.reach(0, &stop).await else {
+        let Some(seen) = self.subnet.reach(0, &stop).await else {
             return Ok(());
         };
         // The window that is under way is the first that can be judged, unless an earlier run kept more.
@@ -60,7 +60,7 @@ impl Watch {
             Some(watched) => boundary_after(watched, length),
             None => window_of(seen.block.number, length),
         };
-        while self.subnet.heads.reach(next, &stop).await.is_some() {
+        while self.subnet.reach(next, &stop).await.is_some() {
             match self.keep(next, &stop).await? {
                 Ok(()) => {
                     kept.send_replace(next);

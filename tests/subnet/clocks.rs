@@ -63,6 +63,7 @@ fn options(folder: &std::path::Path) -> LocalOptions {
             max_groups: Some(2),
         },
         commit_reveal: None,
+        upgrade_at: None,
         model: ModelIdentity { name: "sat-tiny".to_owned(), digest, eos_ids: vec![661] },
         validators: Vec::new(),
         miners: Vec::new(),

@@ -13,5 +13,8 @@ mod metrics;
 mod net;
 mod process;
 mod restarts;
+mod signals;
 mod trouble;
+mod upgrade;
+mod watchdog;
 mod workshop;

@@ -186,7 +186,16 @@ impl Process {
 
     /// What Ctrl-C sends.
     pub fn interrupt(&self) {
-        let status = Command::new("kill").args(["-INT", &self.id().to_string()]).status().expect("kill");
+        self.signal("-INT");
+    }
+
+    /// What a service manager sends.
+    pub fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.id().to_string()]).status().expect("kill");
         assert!(status.success(), "{}", self.story());
     }
 }

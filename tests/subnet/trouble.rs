@@ -212,6 +212,20 @@ fn a_network_is_served_once_and_keeps_its_sizes() {
 }
 
 #[test]
+fn another_subnet_than_the_parameters_is_refused_with_both_numbers() {
+    let net = Net::start(&SIZES);
+    let data = text(&net.data());
+    for command in ["mine", "validate"] {
+        let ended = run(net.home(), &[command, "--data", &data, "--netuid", "7", "--memory", "1GiB"], PATIENCE);
+        let line = ended.line(2);
+        assert!(line.starts_with("grail: --netuid: 7, the network's parameters say 81"), "{command}: {line}");
+    }
+    // Control: 81 is what is asked for where nothing is.
+    let mut miner = net.party("mine", &["--batch", "1"]);
+    begun(&mut miner);
+}
+
+#[test]
 fn ctrl_c_in_a_window_publishes_nothing_and_the_next_start_goes_on() {
     let sizes = ["--block-time", "500ms", "--window-length", "32", "--max-groups", "12", "--rollouts-per-problem", "2"];
     let net = Net::start(&sizes);

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
@@ -10,6 +11,9 @@ use crate::link::{Link, Links};
 use crate::nonces::Nonces;
 use crate::state::StateAt;
 use crate::{Block, BlockError, ConnectError, NodeError, Settings, StateError, blocks};
+
+/// Reads that one call is made of at most; weights take the most.
+const MOST_READS: u32 = 8;
 
 /// The chain of one subnet, over one or more endpoints. Cheap to clone; clones share connection and nonces.
 #[derive(Clone)]
@@ -78,6 +82,18 @@ impl Chain {
     /// The endpoint in use; `None` while there is no connection.
     pub async fn endpoint(&self) -> Option<String> {
         self.inner.links.in_use().await
+    }
+
+    /// No call of this client takes longer, however nodes and network fail: some reads, each as often as it is tried
+    /// and every time with all endpoints away, and one submission.
+    #[must_use]
+    pub fn longest_call(&self) -> Duration {
+        let settings = self.settings();
+        let endpoints = u32::try_from(self.inner.links.count()).unwrap_or(u32::MAX);
+        let attempt = settings.request_timeout.saturating_mul(endpoints.saturating_add(1));
+        let attempts = settings.attempts.saturating_add(endpoints);
+        let read = attempt.saturating_add(settings.longest_backoff).saturating_mul(attempts);
+        read.saturating_mul(MOST_READS).saturating_add(settings.submission_timeout())
     }
 
     /// The finalised head.

@@ -377,6 +377,16 @@ pub enum WeightsError {
         /// Blocks to wait.
         blocks_left: u64,
     },
+    /// Too many commitments wait for their reveal.
+    #[error(
+        "{waiting} commitments to weights wait for their reveal, as many as the chain takes in one epoch: another may be set in {blocks_left} blocks"
+    )]
+    TooManyUnrevealed {
+        /// How many.
+        waiting: usize,
+        /// Blocks to wait.
+        blocks_left: u64,
+    },
     /// The subnet asks for newer software.
     #[error(
         "subnet {netuid} takes weights of version key {required} or higher, these have {given}: update this program"
@@ -437,7 +447,7 @@ impl WeightsError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::RateLimited { .. } => true,
+            Self::RateLimited { .. } | Self::TooManyUnrevealed { .. } => true,
             Self::State(e) => e.is_transient(),
             Self::Block(e) => e.is_transient(),
             Self::Submit(e) => e.is_transient(),

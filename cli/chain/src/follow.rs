@@ -29,7 +29,11 @@ pub struct Blocks {
     failures: u32,
     /// Conflicts since the last block.
     conflicts: usize,
+    watch: Option<Watch>,
 }
+
+/// Hears before every step how long it takes at most.
+type Watch = Box<dyn Fn(Duration) + Send + Sync>;
 
 /// A subscription, and how far its endpoint is.
 struct Heads {
@@ -43,7 +47,33 @@ struct Heads {
 
 impl Blocks {
     pub(crate) fn new(chain: Chain, next: Option<u64>) -> Self {
-        Self { chain, next, last: None, heads: None, failures: 0, conflicts: 0 }
+        Self { chain, next, last: None, heads: None, failures: 0, conflicts: 0, watch: None }
+    }
+
+    /// The same, with somebody who hears of every step before it begins, and how long it takes at most: asking for a
+    /// block, waiting for an announcement, a pause after a failure. Who hears nothing more knows that this hangs.
+    #[must_use]
+    pub fn watched(mut self, watch: impl Fn(Duration) + Send + Sync + 'static) -> Self {
+        self.watch = Some(Box::new(watch));
+        self
+    }
+
+    /// From now on as from [`Chain::follow`].
+    pub fn begin_at_head(&mut self) {
+        (self.next, self.last) = (None, None);
+    }
+
+    fn tell(&self, longest: Duration) {
+        if let Some(watch) = &self.watch {
+            watch(longest);
+        }
+    }
+
+    /// Longest time of a step: a new connection, tried at every endpoint, or an announcement that does not come.
+    fn longest_step(&self) -> Duration {
+        let settings = self.chain.settings();
+        let endpoints = u32::try_from(self.endpoints()).unwrap_or(u32::MAX);
+        settings.request_timeout.saturating_mul(endpoints.saturating_add(1)).max(settings.stall_after())
     }
 
     /// The next block, waited for as long as it takes: while no endpoint answers, attempts go on with backoff and
@@ -54,6 +84,7 @@ impl Blocks {
     /// or every endpoint serves another history. The same block is tried again when asked again.
     pub async fn next(&mut self) -> Result<Block, BlockError> {
         loop {
+            self.tell(self.longest_step());
             let error = match self.step().await {
                 Ok(Some(block)) => {
                     if self.failures > 0 {
@@ -79,6 +110,7 @@ impl Blocks {
             let wait = self.chain.settings().backoff(self.failures);
             self.failures = self.failures.saturating_add(1);
             tracing::warn!(%error, wait_s = wait.as_secs_f64(), "the chain is away; waiting");
+            self.tell(wait);
             sleep(wait).await;
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! One client for every network: it speaks Substrate JSON-RPC through subxt's dynamic API, so pallets, calls and
 //! types are found by name in the metadata that the node serves at each block. Nothing is generated from one
-//! version of the runtime, and an upgrade needs no restart. The local network is a server of the same protocol,
+//! version of the runtime, and an upgrade needs no restart: blocks are read by the runtime that made them, and what is
+//! signed is signed for the one that makes the next. The local network is a server of the same protocol,
 //! not another implementation of this client.
 //!
 //! Two heads, chosen on purpose. Everything that enters a rule of the protocol (windows, metagraph, roots) is read
@@ -24,6 +25,7 @@ mod link;
 mod metagraph;
 mod nonces;
 mod register;
+mod runtimes;
 mod settings;
 mod state;
 mod submit;

@@ -6,32 +6,34 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use subxt::backend::LegacyBackend;
-use subxt::config::{RpcConfigFor, SubstrateConfig};
+use subxt::config::RpcConfigFor;
 use subxt::rpcs::{LegacyRpcMethods, RpcClient};
 use subxt::{OnlineClient, client::OnlineClientAtBlockImpl};
 use tokio::time::timeout;
 
+use crate::runtimes::Runtimes;
 use crate::{ConnectError, EndpointFailure, Settings};
 
 /// A block's state through the client library.
-pub(crate) type AtBlock = subxt::client::ClientAtBlock<SubstrateConfig, OnlineClientAtBlockImpl<SubstrateConfig>>;
+pub(crate) type AtBlock = subxt::client::ClientAtBlock<Runtimes, OnlineClientAtBlockImpl<Runtimes>>;
 
 /// One connection. When it breaks it stays broken; another takes its place.
 pub(crate) struct Link {
     pub url: String,
     /// Its place among the endpoints.
     index: usize,
-    pub client: OnlineClient<SubstrateConfig>,
+    pub client: OnlineClient<Runtimes>,
     /// The methods that the client library does not cover.
-    pub rpc: LegacyRpcMethods<RpcConfigFor<SubstrateConfig>>,
+    pub rpc: LegacyRpcMethods<RpcConfigFor<Runtimes>>,
+    /// Those of all endpoints.
+    pub runtimes: Runtimes,
 }
 
 /// All endpoints, and the connection in use.
 pub(crate) struct Links {
     endpoints: Vec<String>,
     settings: Settings,
-    /// Holds the metadata of every runtime version met, whichever endpoint served it.
-    config: SubstrateConfig,
+    runtimes: Runtimes,
     genesis: Mutex<Option<[u8; 32]>>,
     slot: tokio::sync::Mutex<Slot>,
 }
@@ -55,8 +57,8 @@ impl Links {
             }
         }
         let genesis = Mutex::new(settings.expected_genesis);
-        let (endpoints, config) = (endpoints.to_vec(), SubstrateConfig::new());
-        Ok(Self { endpoints, settings, config, genesis, slot: tokio::sync::Mutex::default() })
+        let (endpoints, runtimes) = (endpoints.to_vec(), Runtimes::default());
+        Ok(Self { endpoints, settings, runtimes, genesis, slot: tokio::sync::Mutex::default() })
     }
 
     /// Number of endpoints.
@@ -114,10 +116,16 @@ impl Links {
         let open = async {
             let rpc = RpcClient::from_insecure_url(url).await.map_err(|e| away(innermost(&e)))?;
             // The methods every Substrate node has; the newer ones differ between versions of nodes.
-            let backend = LegacyBackend::<SubstrateConfig>::builder().build(rpc.clone());
-            let client = OnlineClient::from_backend_with_config(self.config.clone(), Arc::new(backend)).await;
+            let backend = LegacyBackend::<Runtimes>::builder().build(rpc.clone());
+            let client = OnlineClient::from_backend_with_config(self.runtimes.clone(), Arc::new(backend)).await;
             let client = client.map_err(|e| away(e.to_string()))?;
-            Ok(Link { url: url.clone(), index, client, rpc: LegacyRpcMethods::new(rpc) })
+            Ok(Link {
+                url: url.clone(),
+                index,
+                client,
+                rpc: LegacyRpcMethods::new(rpc),
+                runtimes: self.runtimes.clone(),
+            })
         };
         let link = timeout(limit, open)
             .await

@@ -18,19 +18,22 @@ const MOST_ENTRIES: usize = 65_536;
 /// The state of one block at one endpoint.
 pub(crate) struct StateAt {
     url: Arc<str>,
+    /// By the runtime that wrote the state.
     at: AtBlock,
+    /// By the runtime that answers calls: another one in the block of an upgrade.
+    code: AtBlock,
 }
 
 impl StateAt {
     /// Finds the runtime version of a block, and its metadata if that version is new.
     pub async fn open(link: &Link, hash: [u8; 32], number: u64) -> Result<Self, NodeError> {
-        let at = link.client.at_block_hash_and_number(H256(hash), number).await;
-        Ok(Self { url: link.url.as_str().into(), at: at.map_err(|e| of_node(&link.url, e))? })
+        let (at, code) = link.runtimes.at(link, H256(hash), number).await?;
+        Ok(Self { url: link.url.as_str().into(), at, code })
     }
 
     /// Whether the runtime of this block has a method for reading.
     pub fn has_api(&self, name: &str, method: &str) -> bool {
-        let found = self.at.metadata_ref().runtime_api_trait_by_name(name);
+        let found = self.code.metadata_ref().runtime_api_trait_by_name(name);
         found.is_some_and(|api| api.method_by_name(method).is_some())
     }
 
@@ -91,7 +94,7 @@ impl StateAt {
         V: DecodeAsType,
     {
         let call = runtime_apis::dynamic::<A, V>(api, method, arguments);
-        self.at.runtime_apis().call(call).await.map_err(|e| of_node(&self.url, e))
+        self.code.runtime_apis().call(call).await.map_err(|e| of_node(&self.url, e))
     }
 
     fn cannot_decode(&self, pallet: &str, entry: &str, error: &dyn std::error::Error) -> NodeError {

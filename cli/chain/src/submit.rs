@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use grail_protocol::signature::Signer;
 use subxt::client::OnlineClientAtBlockImpl;
-use subxt::config::{DefaultExtrinsicParamsBuilder, SubstrateConfig};
+use subxt::config::{DefaultExtrinsicParamsBuilder, Header};
 use subxt::error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError};
 use subxt::rpcs;
 use subxt::transactions::{
@@ -18,11 +18,12 @@ use subxt::utils::{AccountId32, H256, MultiSignature};
 use tokio::time::{Instant as Deadline, timeout_at};
 
 use crate::link::{AtBlock, Link};
+use crate::runtimes::{Runtimes, Version, in_state, version_of};
 use crate::trouble::{in_words, of_node, of_rpc};
 use crate::words::{custom_error, pallet_error};
 use crate::{Chain, NodeError, SubmitError, blocks};
 
-type Client = OnlineClientAtBlockImpl<SubstrateConfig>;
+type Client = OnlineClientAtBlockImpl<Runtimes>;
 
 /// How far to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub struct Included {
 /// A hotkey as the client library wants it.
 pub(crate) struct Hotkey<'a>(pub &'a Signer);
 
-impl subxt::transactions::Signer<SubstrateConfig> for Hotkey<'_> {
+impl subxt::transactions::Signer<Runtimes> for Hotkey<'_> {
     fn account_id(&self) -> AccountId32 {
         AccountId32(self.0.account())
     }
@@ -58,9 +59,21 @@ impl subxt::transactions::Signer<SubstrateConfig> for Hotkey<'_> {
 /// A signed extrinsic and where it goes.
 struct Signed {
     link: Arc<Link>,
-    extrinsic: SubmittableTransaction<SubstrateConfig, Client>,
+    extrinsic: SubmittableTransaction<Runtimes, Client>,
     nonce: u64,
+    /// The runtime's, without which the signature is none.
+    version: Version,
 }
+
+/// An extrinsic that a node has.
+struct Sent {
+    link: Arc<Link>,
+    progress: TransactionProgress<Runtimes, Client>,
+    version: Version,
+}
+
+/// How often one call is signed again because the runtime was upgraded meanwhile.
+const MOST_RENEWALS: u32 = 3;
 
 impl Chain {
     /// Signs a call with a hotkey, submits it and waits. Calls of one process follow each other by nonce, whether or
@@ -72,11 +85,33 @@ impl Chain {
         wait: Wait,
     ) -> Result<Included, SubmitError> {
         let name = format!("{}.{}", call.pallet_name(), call.call_name());
-        let (link, progress) = self.send(signer, call, &name).await?;
+        let mut renewals = 0;
+        loop {
+            let sent = self.send(signer, call, &name, &mut renewals).await?;
+            let version = sent.version;
+            let error = match self.await_outcome(signer, &name, sent, wait).await {
+                Err(error @ SubmitError::Dropped { .. }) => error,
+                outcome => return outcome,
+            };
+            // Signed for a runtime that makes no block any more, it never comes into one.
+            if !self.is_upgraded(version, &mut renewals).await {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn await_outcome(
+        &self,
+        signer: &Signer,
+        name: &str,
+        sent: Sent,
+        wait: Wait,
+    ) -> Result<Included, SubmitError> {
+        let Sent { link, progress, .. } = sent;
         let extrinsic = progress.extrinsic_hash().0;
         let deadline = Deadline::now() + self.settings().submission_timeout();
-        let unknown = |problem: String| SubmitError::OutcomeUnknown { call: name.clone(), extrinsic, problem };
-        match timeout_at(deadline, outcome(&link.url, &name, progress, wait)).await {
+        let unknown = |problem: String| SubmitError::OutcomeUnknown { call: name.to_owned(), extrinsic, problem };
+        match timeout_at(deadline, outcome(&link, name, progress, wait)).await {
             Ok(Ok(block_hash)) => Ok(Included { extrinsic, block_hash }),
             Ok(Err(Ended::Unseen(problem))) => {
                 // It may be lost. A nonce used twice costs one refusal, a hole would hold up all that follow.
@@ -102,7 +137,8 @@ impl Chain {
         signer: &Signer,
         call: &C,
         name: &str,
-    ) -> Result<(Arc<Link>, TransactionProgress<SubstrateConfig, Client>), SubmitError> {
+        renewals: &mut u32,
+    ) -> Result<Sent, SubmitError> {
         let account = signer.account();
         let mut nonces = self.inner.nonces.lock().await;
         let mut stale = false;
@@ -115,7 +151,7 @@ impl Chain {
             let error = match sent {
                 Ok(Ok(progress)) => {
                     nonces.sent(account, signed.nonce, Instant::now());
-                    return Ok((signed.link, progress));
+                    return Ok(Sent { link: signed.link, progress, version: signed.version });
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
@@ -134,8 +170,22 @@ impl Chain {
             if is_nonce_taken(answer) && !std::mem::replace(&mut stale, true) {
                 continue;
             }
-            return Err(pool_error(name, answer));
+            let refused = pool_error(name, answer);
+            if !self.is_upgraded(signed.version, renewals).await {
+                return Err(refused);
+            }
         }
+    }
+
+    /// Whether what was signed for a version has to be signed again, as another runtime makes the next block.
+    async fn is_upgraded(&self, version: Version, renewals: &mut u32) -> bool {
+        let next = self.attempt(|link| async move { Ok::<_, NodeError>(version_of(&next_maker(&link).await?)) }).await;
+        let is_upgraded = next.is_ok_and(|next| next != version) && *renewals < MOST_RENEWALS;
+        if is_upgraded {
+            *renewals += 1;
+            tracing::info!(from = version.0, "the chain's runtime was upgraded meanwhile; signing again");
+        }
+        is_upgraded
     }
 
     async fn sign<C: Payload>(
@@ -148,10 +198,10 @@ impl Chain {
         let from_node = link.rpc.system_account_next_index(&AccountId32(signer.account())).await;
         let nonce = at_least(from_node.map_err(|e| of_rpc(&link.url, &e))?);
         let (number, hash) = finalised_number(&link).await?;
-        let at = link.client.at_block_hash_and_number(hash, number).await.map_err(|e| of_node(&link.url, e))?;
-        let extrinsic =
-            sign_at(&at, signer, call, nonce, self.settings().mortality_blocks).map_err(|e| of_node(&link.url, e))?;
-        Ok(Signed { link, extrinsic, nonce })
+        let at = next_maker(&link).await?;
+        let extrinsic = sign_by(&at, signer, call, nonce, self.settings().mortality_blocks, (number, hash));
+        let extrinsic = extrinsic.map_err(|e| of_node(&link.url, e))?;
+        Ok(Signed { link, extrinsic, nonce, version: version_of(&at) })
     }
 }
 
@@ -162,17 +212,25 @@ async fn finalised_number(link: &Link) -> Result<(u64, H256), NodeError> {
     })
 }
 
+/// The runtime that makes the next block: a signature covers its version, and calls are where it has them.
+async fn next_maker(link: &Link) -> Result<AtBlock, NodeError> {
+    let best = link.rpc.chain_get_block_hash(None).await.map_err(|e| of_rpc(&link.url, &e))?;
+    let problem = || NodeError::Unexpected { url: link.url.clone(), problem: "it has no best block".to_owned() };
+    in_state(link, best.ok_or_else(problem)?).await
+}
+
 /// Signs a call so that it may be included in the `mortality` blocks after a finalised one.
-fn sign_at<C: Payload>(
+fn sign_by<C: Payload>(
     at: &AtBlock,
     signer: &Signer,
     call: &C,
     nonce: u64,
     mortality: u64,
-) -> Result<SubmittableTransaction<SubstrateConfig, Client>, ExtrinsicError> {
+    (number, hash): (u64, H256),
+) -> Result<SubmittableTransaction<Runtimes, Client>, ExtrinsicError> {
     let parameters = DefaultExtrinsicParamsBuilder::new()
         .nonce(nonce)
-        .mortal_from_unchecked(mortality.clamp(4, 4096).next_power_of_two(), at.block_number(), at.block_hash())
+        .mortal_from_unchecked(mortality.clamp(4, 4096).next_power_of_two(), number, hash)
         .build();
     at.tx().create_signable_offline(call, parameters)?.sign(&Hotkey(signer))
 }
@@ -186,18 +244,18 @@ enum Ended {
 }
 
 async fn outcome(
-    url: &str,
+    link: &Link,
     call: &str,
-    mut progress: TransactionProgress<SubstrateConfig, Client>,
+    mut progress: TransactionProgress<Runtimes, Client>,
     wait: Wait,
 ) -> Result<[u8; 32], Ended> {
     let dropped = |problem: String| Ended::Failed(SubmitError::Dropped { call: call.to_owned(), problem });
     while let Some(status) = progress.next().await {
-        match status.map_err(|e| Ended::Unseen(of_node(url, e).to_string()))? {
+        match status.map_err(|e| Ended::Unseen(of_node(&link.url, e).to_string()))? {
             TransactionStatus::InBestBlock(block) if wait == Wait::Inclusion => {
-                return succeeded(url, call, &block).await;
+                return succeeded(link, call, &block).await;
             }
-            TransactionStatus::InFinalizedBlock(block) => return succeeded(url, call, &block).await,
+            TransactionStatus::InFinalizedBlock(block) => return succeeded(link, call, &block).await,
             TransactionStatus::Error { message }
             | TransactionStatus::Invalid { message }
             | TransactionStatus::Dropped { message } => return Err(dropped(message)),
@@ -207,15 +265,18 @@ async fn outcome(
     Err(Ended::Unseen("the node ended its reports".to_owned()))
 }
 
-async fn succeeded(
-    url: &str,
-    call: &str,
-    block: &TransactionInBlock<SubstrateConfig, Client>,
-) -> Result<[u8; 32], Ended> {
+async fn succeeded(link: &Link, call: &str, block: &TransactionInBlock<Runtimes, Client>) -> Result<[u8; 32], Ended> {
+    // Its events are read by the runtime that made it, which has to be known first.
+    let unseen = |error: NodeError| Ended::Unseen(error.to_string());
+    let hash = block.block_hash();
+    let header = link.rpc.chain_get_header(Some(hash)).await.map_err(|e| unseen(of_rpc(&link.url, &e)))?;
+    if let Some(header) = header {
+        link.runtimes.at(link, hash, header.number()).await.map_err(unseen)?;
+    }
     match block.wait_for_success().await {
         Ok(_) => Ok(block.block_hash().0),
         Err(TransactionEventsError::ExtrinsicFailed(error)) => Err(Ended::Failed(dispatch_error(call, &error))),
-        Err(error) => Err(Ended::Unseen(of_node(url, error).to_string())),
+        Err(error) => Err(unseen(of_node(&link.url, error))),
     }
 }
 
@@ -259,6 +320,6 @@ fn pool_error(call: &str, answer: &rpcs::UserError) -> SubmitError {
     SubmitError::Pool { call: call.to_owned(), words, code: answer.code, message }
 }
 
-fn unseen(call: &str, extrinsic: &SubmittableTransaction<SubstrateConfig, Client>, problem: String) -> SubmitError {
+fn unseen(call: &str, extrinsic: &SubmittableTransaction<Runtimes, Client>, problem: String) -> SubmitError {
     SubmitError::OutcomeUnknown { call: call.to_owned(), extrinsic: extrinsic.hash().0, problem }
 }

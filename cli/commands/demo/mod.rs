@@ -70,6 +70,7 @@ pub fn run(flags: &Demo, out: &mut dyn Write) -> Result<Outcome> {
             max_groups: Some(flags.problems),
         },
         commit_reveal: None,
+        upgrade_at: None,
         model: model.identity.clone(),
         validators: Vec::new(),
         miners: actors.iter().filter(|actor| actor.role != Role::Validator).map(|actor| actor.account).collect(),

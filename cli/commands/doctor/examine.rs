@@ -151,14 +151,17 @@ fn place(report: &mut Report, flags: &Doctor) -> Option<Place> {
     };
     let netuid = |place: &Place| place.network.network().parameters().netuid;
     match found {
-        Ok(place) if flags.subnet.netuid.is_none_or(|asked| asked == netuid(&place)) => {
+        Ok(place) if flags.subnet.netuid == netuid(&place) => {
             let id = &hex::encode(place.network.network().id())[..16];
             report.ok("parameters", format!("network {id}..., subnet {}", netuid(&place)));
             Some(place)
         }
         Ok(place) => {
-            let found = format!("subnet {}, --netuid asks for another", netuid(&place));
-            report.failed("parameters", found, "leave --netuid (NETUID) out, or take that network's --parameters");
+            let (found, asked) = (netuid(&place), flags.subnet.netuid);
+            let told = format!("subnet {found}, --netuid asks for {asked}");
+            let cure =
+                format!("--netuid {found} (NETUID), if that subnet is meant, or the --parameters of subnet {asked}");
+            report.failed("parameters", told, cure);
             None
         }
         Err(error) => {

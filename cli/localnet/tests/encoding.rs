@@ -10,6 +10,7 @@ use grail_localnet::chain::commitment::Registration;
 use grail_localnet::chain::extrinsic::{Era, Extrinsic};
 use grail_localnet::chain::metadata;
 use grail_localnet::chain::state::Slot;
+use grail_localnet::chain::version::Runtime;
 use grail_localnet::chain::{AccountInfo, AxonInfo, max_upscale};
 use grail_protocol::{AccountId, Hash, signature, ss58};
 use parity_scale_codec::{Compact, Decode, DecodeAll, Encode};
@@ -22,7 +23,7 @@ const NOT_OFFERED: [&str; 4] =
     ["commit_weights", "reveal_weights", "commit_timelocked_mechanism_weights", "set_mechanism_weights"];
 
 fn v15() -> RuntimeMetadataV15 {
-    match RuntimeMetadataPrefixed::decode(&mut metadata::v15().as_slice()).expect("decodes").1 {
+    match RuntimeMetadataPrefixed::decode(&mut metadata::v15(Runtime::FIRST).as_slice()).expect("decodes").1 {
         RuntimeMetadata::V15(metadata) => metadata,
         _ => panic!("not V15"),
     }
@@ -85,7 +86,9 @@ fn extrinsics_are_taken_apart_and_their_payloads_are_the_signed_bytes() {
                 continue;
             }
             let bytes = unhex(&signed["extrinsic_hex"]);
-            let Extrinsic::Signed(parts) = Extrinsic::decode(&bytes).expect("decodes") else { panic!("not signed") };
+            let Extrinsic::Signed(parts) = Extrinsic::decode(&bytes, Runtime::FIRST).expect("decodes") else {
+                panic!("not signed")
+            };
             assert_eq!(parts.signer, Some(public));
             assert_eq!(parts.signature.expect("sr25519").as_slice(), signature);
             assert_eq!(u64::from(parts.nonce), case["nonce"].as_u64().expect("a nonce"));
@@ -231,7 +234,7 @@ fn a_length_prefix_that_promises_too_much_is_refused_at_once() {
     assert!(Call::decode(&mut four_fields.as_slice()).is_err());
     let three_fields = [18, 0, 81, 0, 12, 0, 0, 0];
     assert!(Call::decode(&mut three_fields.as_slice()).is_ok());
-    assert!(Extrinsic::decode(&[huge, vec![0x84]].concat()).is_err());
+    assert!(Extrinsic::decode(&[huge, vec![0x84]].concat(), Runtime::FIRST).is_err());
 }
 
 #[test]

@@ -8,6 +8,7 @@ use frame_metadata::v14::{StorageEntryModifier, StorageEntryType};
 use frame_metadata::v15::RuntimeMetadataV15;
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed};
 use grail_localnet::chain::metadata;
+use grail_localnet::chain::version::Runtime;
 use parity_scale_codec::Decode;
 use scale_info::form::PortableForm;
 use scale_info::{Field, PortableRegistry, TypeDef, Variant};
@@ -23,7 +24,7 @@ fn decode(bytes: &[u8]) -> RuntimeMetadata {
 }
 
 fn v15() -> RuntimeMetadataV15 {
-    match decode(&metadata::v15()) {
+    match decode(&metadata::v15(Runtime::FIRST)) {
         RuntimeMetadata::V15(metadata) => metadata,
         _ => panic!("not V15"),
     }
@@ -270,7 +271,7 @@ fn the_metagraph_has_the_real_fields_in_order() {
 
 #[test]
 fn v14_says_the_same_as_v15() {
-    let RuntimeMetadata::V14(old) = decode(&metadata::v14()) else { panic!("not V14") };
+    let RuntimeMetadata::V14(old) = decode(&metadata::v14(Runtime::FIRST)) else { panic!("not V14") };
     let new = v15();
     assert_eq!(old.pallets.len(), new.pallets.len());
     for (a, b) in old.pallets.iter().zip(&new.pallets) {

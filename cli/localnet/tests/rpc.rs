@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use grail_localnet::chain::call::{Call, SystemCall};
+use grail_localnet::chain::version::Runtime;
 use grail_localnet::chain::{Chain, ChainConfig, ChainServer, SystemClock};
 use grail_protocol::ss58;
 use parity_scale_codec::{Decode, Encode};
@@ -119,9 +120,9 @@ fn runtime_calls_answer_in_scale() {
     assert!(state_call("Core_version", &[]).starts_with(&"node-subtensor".encode()));
     assert_eq!(state_call("Metadata_metadata_versions", &[]), vec![14u32, 15].encode());
     let v15 = Option::<Vec<u8>>::decode(&mut state_call("Metadata_metadata_at_version", &15u32.encode()).as_slice());
-    assert_eq!(v15.expect("decodes"), Some(grail_localnet::chain::metadata::v15()));
+    assert_eq!(v15.expect("decodes"), Some(grail_localnet::chain::metadata::v15(Runtime::FIRST)));
     assert_eq!(state_call("Metadata_metadata_at_version", &16u32.encode()), [0]);
-    let v14 = grail_localnet::chain::metadata::v14();
+    let v14 = grail_localnet::chain::metadata::v14(Runtime::FIRST);
     assert_eq!(state_call("Metadata_metadata", &[]), v14.encode());
     assert_eq!(ok(at, "state_getMetadata", &json!([])), json!(hex0x(&v14)));
     assert_eq!(state_call("AccountNonceApi_account_nonce", &account(1)), 0u32.encode());

@@ -6,6 +6,7 @@
 
 use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aws_sdk_s3::primitives::{ByteStream, Length};
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
@@ -49,7 +50,11 @@ impl From<PathBuf> for Body {
 }
 
 impl Body {
-    async fn bytes(&self) -> Result<u64, Error> {
+    /// How many bytes it has.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub async fn length(&self) -> Result<u64, Error> {
         match self {
             Self::Bytes(bytes) => Ok(bytes.len() as u64),
             Self::File(path) => {
@@ -67,7 +72,7 @@ impl Body {
     async fn part(&self, start: u64, bytes: u64) -> Result<(ByteStream, String, String), Error> {
         match self {
             Self::Bytes(all) => {
-                // The range is within what `bytes` said, so it fits.
+                // The range is within what `length` said, so it fits.
                 let piece = all.slice(start as usize..(start + bytes) as usize);
                 let mut sums = Sums::new();
                 sums.update(&piece);
@@ -117,6 +122,15 @@ struct Upload<'a> {
 }
 
 impl Store {
+    /// No [`Store::put`] of so many bytes takes longer: its parts one after the other, before and after them one request
+    /// each.
+    #[must_use]
+    pub fn longest_put(&self, bytes: u64) -> Duration {
+        let requests = bytes / self.settings.part_bytes.max(1) + 4;
+        let requests = self.settings.operation_timeout.saturating_mul(u32::try_from(requests).unwrap_or(u32::MAX));
+        requests.saturating_add(self.settings.allowance(bytes))
+    }
+
     /// Writes an object, over an older one if there is one.
     ///
     /// # Errors
@@ -136,7 +150,7 @@ impl Store {
     async fn upload(&self, method: &'static str, key: &str, body: Body, new: bool) -> Result<(), Error> {
         let watch = self.watch(method, Some(key));
         let mark = random_name().map_err(|problem| watch.other(problem))?;
-        let bytes = body.bytes().await?;
+        let bytes = body.length().await?;
         let upload = Upload { store: self, key, new, mark, watch };
         let done = match bytes >= self.settings.multipart_bytes {
             false => upload.at_once(&body, bytes).await,

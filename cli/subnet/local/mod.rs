@@ -97,6 +97,7 @@ impl LocalNet {
             genesis: genesis(&kept),
             block_time: Some(block_time),
             finality_lag: 0,
+            upgrade_at: options.upgrade_at,
             clock: Arc::new(BlockClock(clock.clone())),
             beacon: Some(Arc::new(seeded(&kept)?)),
         };

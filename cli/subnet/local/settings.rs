@@ -66,6 +66,8 @@ pub struct LocalOptions {
     pub sizes: Sizes,
     /// Blocks of an epoch, after which committed weights are revealed; `None`: weights are set openly.
     pub commit_reveal: Option<u16>,
+    /// The block that brings the next version of the chain's runtime.
+    pub upgrade_at: Option<u32>,
     /// The model that its miners run.
     pub model: ModelIdentity,
     /// Hotkeys with stake and a permit from the first block on.

@@ -5,6 +5,8 @@
 //! that a person can read; the tables carry a schema version: an older one is migrated, a newer one refused.
 
 mod entries;
+mod error;
+mod submissions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scoring::ROLLING_WINDOWS;
 pub use entries::{BeaconEntry, Committed, Miner, Submission, Waiting, WindowEntry};
+pub use error::BookError;
 
 /// Changes the tables of one version into those of the next.
 type Migration = fn(&redb::WriteTransaction) -> std::result::Result<(), redb::Error>;
@@ -35,50 +38,7 @@ const ROOTED: TableDefinition<'_, u64, u64> = TableDefinition::new("rooted");
 const RECORDS: TableDefinition<'_, (u64, &[u8]), &str> = TableDefinition::new("records");
 const JUDGED: TableDefinition<'_, u64, u64> = TableDefinition::new("judged");
 const PUBLISHED: TableDefinition<'_, u64, u64> = TableDefinition::new("published");
-/// Submissions that [`Book::late_submissions`] gives.
-const LATE_SUBMISSIONS: usize = 16;
-
 const SUBMISSIONS: TableDefinition<'_, u64, &str> = TableDefinition::new("submissions");
-
-/// What the database can meet.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BookError {
-    /// The database or the disk under it.
-    #[error("{path}: {source}")]
-    Database {
-        /// The file.
-        path: PathBuf,
-        /// What the database said.
-        source: Box<redb::Error>,
-    },
-    /// Made by another version of the program.
-    #[error("{path}: tables of version {found}, this program knows 1 to {SCHEMA_VERSION}")]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// The version there.
-        found: String,
-    },
-    /// Made for another network.
-    #[error("{path}: belongs to network {found}")]
-    OtherNetwork {
-        /// The file.
-        path: PathBuf,
-        /// The network there.
-        found: String,
-    },
-    /// An entry is not what was written.
-    #[error("{path}: {table}: {problem}")]
-    Entry {
-        /// The file.
-        path: PathBuf,
-        /// The table.
-        table: &'static str,
-        /// What is wrong with it.
-        problem: String,
-    },
-}
 
 type Result<T> = std::result::Result<T, BookError>;
 
@@ -371,43 +331,6 @@ impl Book {
             tables.open_table(RECORDS)?.retain_in(before, |_, _| false)?;
             Ok(())
         })
-    }
-
-    /// Keeps a submission.
-    ///
-    /// # Errors
-    /// The database's.
-    pub fn submitted(&self, submission: &Submission) -> Result<()> {
-        let text = json(submission);
-        self.write(|tables| {
-            tables.open_table(SUBMISSIONS)?.insert(submission.block, text.as_str())?;
-            Ok(())
-        })
-    }
-
-    /// The submissions of late, the newest first: as many as the chain lets wait for their reveal, and more.
-    ///
-    /// # Errors
-    /// The database's, and [`BookError::Entry`].
-    pub fn late_submissions(&self) -> Result<Vec<Submission>> {
-        let texts: Vec<String> = self.read(|tables| {
-            let mut texts = Vec::new();
-            for entry in tables.open_table(SUBMISSIONS)?.iter()?.rev().take(LATE_SUBMISSIONS) {
-                texts.push(entry?.1.value().to_owned());
-            }
-            Ok(texts)
-        })?;
-        texts.iter().map(|text| self.parse("submissions", text)).collect()
-    }
-
-    /// The newest submission.
-    ///
-    /// # Errors
-    /// The database's, and [`BookError::Entry`].
-    pub fn last_submission(&self) -> Result<Option<Submission>> {
-        let text =
-            self.read(|tables| Ok(tables.open_table(SUBMISSIONS)?.last()?.map(|(_, v)| v.value().to_owned())))?;
-        text.map(|text| self.parse("submissions", &text)).transpose()
     }
 
     fn parse<'a, T: Deserialize<'a>>(&self, table: &'static str, text: &'a str) -> Result<T> {

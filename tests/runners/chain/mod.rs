@@ -32,7 +32,10 @@ pub type AtBlock = subxt::client::ClientAtBlock<SubstrateConfig, OfflineClientAt
 
 /// A client over the local network's metadata, of a chain of these versions.
 pub fn offline_client(genesis: [u8; 32], spec_version: u32, transaction_version: u32) -> Result<AtBlock, String> {
-    let metadata = subxt::Metadata::decode_from(&grail_localnet::chain::metadata::v15()).map_err(text)?;
+    let metadata = subxt::Metadata::decode_from(&grail_localnet::chain::metadata::v15(
+        grail_localnet::chain::version::Runtime::FIRST,
+    ))
+    .map_err(text)?;
     let versions = SpecVersionForRange { block_range: 0..u64::MAX, spec_version, transaction_version };
     let config = SubstrateConfig::builder()
         .set_genesis_hash(H256(genesis))

@@ -4,6 +4,7 @@ mod commit;
 mod conform;
 mod reveal;
 mod set;
+mod unrevealed;
 
 pub(crate) use commit::commit_call;
 pub use commit::{payload, seal};

@@ -40,6 +40,33 @@ pub enum Epochs {
     },
 }
 
+impl Epochs {
+    /// Blocks after the next one until a commitment falls into another epoch; as far as can be told, since an owner may
+    /// begin one any time.
+    pub(super) fn blocks_until_next(self, best: u64) -> u64 {
+        match self {
+            Self::Fixed { tempo, netuid } => {
+                let (length, shift) = (u64::from(tempo) + 1, u64::from(netuid) + 1);
+                // As the chain counts, the last block of an epoch is the next one's.
+                length - (best.saturating_add(2).saturating_add(shift)) % length
+            }
+            Self::Counted { tempo, last_epoch_block, .. } => {
+                last_epoch_block.saturating_add(tempo.into()).saturating_sub(best.saturating_add(1))
+            }
+        }
+    }
+
+    /// Number of the epoch under which a commitment in the next block waits; none where the chain alone counts them.
+    pub(super) fn of_next(self, best: u64) -> Option<u64> {
+        match self {
+            Self::Fixed { tempo, netuid } => {
+                Some(best.saturating_add(2).saturating_add(u64::from(netuid) + 1) / (u64::from(tempo) + 1))
+            }
+            Self::Counted { .. } => None,
+        }
+    }
+}
+
 /// The first block of the epoch in which what is committed after `best` is revealed.
 ///
 /// # Errors

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use grail_protocol::AccountId;
 use grail_protocol::signature::Signer;
 use subxt::ext::scale_value::{Composite, Value};
 use subxt::transactions::DynamicPayload;
 
-use super::{ConformedWeights, Epochs, commit_call, conform, reveal_block, reveal_round, seal};
+use super::{ConformedWeights, Epochs, commit_call, conform, reveal_block, reveal_round, seal, unrevealed};
 use crate::state::StateAt;
 use crate::{Block, Chain, Hyperparameters, Included, Metagraph, Neuron, NodeError, StateError, Wait, WeightsError};
 
@@ -79,7 +80,9 @@ impl Chain {
             false => (set_weights_call(netuid, &sent, version_key), None),
             true => {
                 let version = rules.commit_reveal_version.ok_or(WeightsError::NoTimelockedCommits { netuid })?;
-                let reveal = self.reveal_of(&best, &rules).await?;
+                let epochs = self.epochs(&best, rules.tempo).await?;
+                self.check_unrevealed(&best, epochs, &account).await?;
+                let reveal = self.reveal_of(&best, epochs, &rules)?;
                 let commit = seal(&self.settings().timelock, reveal.round, &account, &sent, version_key)?;
                 (commit_call(netuid, &commit, reveal.round, version), Some(reveal))
             }
@@ -89,14 +92,26 @@ impl Chain {
     }
 
     /// When the chain will reveal what is committed in the next block.
-    async fn reveal_of(&self, best: &Block, rules: &Hyperparameters) -> Result<Reveal, WeightsError> {
-        let epochs = self.epochs(best, rules.tempo).await?;
+    fn reveal_of(&self, best: &Block, epochs: Epochs, rules: &Hyperparameters) -> Result<Reveal, WeightsError> {
         let block = reveal_block(epochs, best.number, rules.reveal_period_epochs)?;
         let beacon = self.settings().timelock.parts();
         let now = Duration::from_millis(best.timestamp_ms);
         let block_time = self.settings().block_time;
         let round = reveal_round(block, best.number, block_time, now, beacon.genesis_time, beacon.period);
         Ok(Reveal { block, round })
+    }
+
+    /// Whether the chain takes another commitment of a hotkey in the next block.
+    async fn check_unrevealed(&self, best: &Block, epochs: Epochs, account: &AccountId) -> Result<(), WeightsError> {
+        let (netuid, what) = (self.settings().netuid, "the commitments that wait for their reveal");
+        let waiting = |state: StateAt| async move {
+            let epoch = match epochs.of_next(best.number) {
+                Some(epoch) => epoch,
+                None => state.value(PALLET, "SubnetEpochIndex", (netuid,)).await?,
+            };
+            unrevealed::waiting(&state, netuid, epoch, account).await
+        };
+        unrevealed::check(self.read(what, best, waiting).await?, epochs, best.number)
     }
 
     /// Where the subnet is in its epochs; newer runtimes count them.

@@ -28,13 +28,13 @@ pub(crate) fn call(chain: &Chain, method: &str, input: &[u8], at: u32) -> Result
     Ok(match method {
         "Core_version" => {
             <()>::decode_all(&mut &*input).map_err(arguments)?;
-            runtime_version_scale()
+            runtime_version_scale(chain.runtime(at)?)
         }
-        "Metadata_metadata" => chain.metadata(14).unwrap_or_default().encode(),
+        "Metadata_metadata" => chain.metadata(14, at)?.unwrap_or_default().encode(),
         "Metadata_metadata_versions" => vec![14u32, 15].encode(),
         "Metadata_metadata_at_version" => {
             let version = u32::decode_all(&mut &*input).map_err(arguments)?;
-            chain.metadata(version).encode()
+            chain.metadata(version, at)?.encode()
         }
         "AccountNonceApi_account_nonce" => {
             let account = <[u8; 32]>::decode_all(&mut &*input).map_err(arguments)?;

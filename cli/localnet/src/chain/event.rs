@@ -3,6 +3,8 @@
 use grail_protocol::{AccountId, Hash};
 use parity_scale_codec::{Compact, Encode};
 
+use super::version::Runtime;
+
 /// Something that happened in a block.
 #[derive(Clone, Debug, Encode, Eq, PartialEq)]
 pub enum Event {
@@ -106,6 +108,16 @@ pub enum DispatchError {
         /// Error.
         error: [u8; 4],
     },
+}
+
+impl DispatchError {
+    /// The same, with the pallet where a runtime has it.
+    pub(crate) fn placed(self, runtime: Runtime) -> Self {
+        match self {
+            Self::Module { index, error } => Self::Module { index: runtime.pallet(index), error },
+            Self::BadOrigin => self,
+        }
+    }
 }
 
 impl From<SubtensorError> for DispatchError {

@@ -4,7 +4,7 @@ use grail_protocol::{AccountId, Hash};
 use parity_scale_codec::{Compact, Decode, Encode, Error, Input};
 
 use super::call::Call;
-use super::version::{SPEC_VERSION, TRANSACTION_VERSION};
+use super::version::Runtime;
 
 const SIGNED: u8 = 0x84;
 const BARE: u8 = 0x04;
@@ -95,6 +95,8 @@ pub struct Signed {
     pub metadata_hash: bool,
     /// What to do.
     pub call: Call,
+    /// Whose it was decoded as.
+    runtime: Runtime,
     /// Call and extensions as they were encoded: the signature is over these bytes.
     signed_part: Vec<u8>,
 }
@@ -104,7 +106,8 @@ impl Signed {
     #[must_use]
     pub fn payload(&self, genesis: &Hash, birth_hash: &Hash) -> Vec<u8> {
         let mut payload = self.signed_part.clone();
-        (SPEC_VERSION, TRANSACTION_VERSION, genesis, birth_hash, None::<Hash>).encode_to(&mut payload);
+        let versions = (self.runtime.spec_version(), self.runtime.transaction_version());
+        (versions, genesis, birth_hash, None::<Hash>).encode_to(&mut payload);
         if payload.len() > LONGEST_PLAIN_PAYLOAD {
             payload = sp_crypto_hashing::blake2_256(&payload).to_vec();
         }
@@ -122,19 +125,19 @@ pub enum Extrinsic {
 }
 
 impl Extrinsic {
-    /// Takes an extrinsic apart, its length prefix included.
+    /// Takes an extrinsic apart, its length prefix included, as one of a runtime.
     ///
     /// # Errors
     /// Anything but one whole extrinsic of version 4 with a call of this chain and nothing after it.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+    pub fn decode(bytes: &[u8], runtime: Runtime) -> Result<Self, Error> {
         let mut input = bytes;
         let length = Compact::<u32>::decode(&mut input)?.0 as usize;
         if length != input.len() {
             return Err("the length prefix is not the extrinsic's length".into());
         }
         let extrinsic = match input.read_byte()? {
-            SIGNED => Self::Signed(decode_signed(&mut input)?),
-            BARE => Self::Bare(Call::decode(&mut input)?),
+            SIGNED => Self::Signed(decode_signed(&mut input, runtime)?),
+            BARE => Self::Bare(decode_call(&mut input, runtime)?),
             _ => return Err("not an extrinsic of version 4".into()),
         };
         if input.is_empty() { Ok(extrinsic) } else { Err("bytes after the call".into()) }
@@ -151,7 +154,18 @@ fn prefixed(bytes: Vec<u8>) -> Vec<u8> {
     bytes.encode()
 }
 
-fn decode_signed(input: &mut &[u8]) -> Result<Signed, Error> {
+/// A call, wherever the runtime has its pallet.
+fn decode_call(input: &mut &[u8], runtime: Runtime) -> Result<Call, Error> {
+    let (place, rest) = input.split_first().ok_or("no call")?;
+    let first = runtime.first_place(*place).ok_or("no pallet has this index")?;
+    let moved = [&[first], rest].concat();
+    let mut left = moved.as_slice();
+    let call = Call::decode(&mut left)?;
+    *input = &input[input.len() - left.len()..];
+    Ok(call)
+}
+
+fn decode_signed(input: &mut &[u8], runtime: Runtime) -> Result<Signed, Error> {
     let signer = decode_address(input)?;
     let signature = decode_signature(input)?;
     let extra = *input;
@@ -161,10 +175,10 @@ fn decode_signed(input: &mut &[u8]) -> Result<Signed, Error> {
     let metadata_hash = bool::decode(input)?;
     let extra = &extra[..extra.len() - input.len()];
     let encoded_call = *input;
-    let call = Call::decode(input)?;
+    let call = decode_call(input, runtime)?;
     let encoded_call = &encoded_call[..encoded_call.len() - input.len()];
     let signed_part = [encoded_call, extra].concat();
-    Ok(Signed { signer, signature, era, nonce, tip, metadata_hash, call, signed_part })
+    Ok(Signed { signer, signature, era, nonce, tip, metadata_hash, call, runtime, signed_part })
 }
 
 fn decode_address(input: &mut &[u8]) -> Result<Option<AccountId>, Error> {

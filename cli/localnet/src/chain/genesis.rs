@@ -9,7 +9,7 @@ use super::error::ChainError;
 use super::runtime;
 use super::slots::{self, AccountInfo};
 use super::state::{Changes, Overlay, State};
-use super::version::last_runtime_upgrade;
+use super::version::{Runtime, last_runtime_upgrade};
 
 /// Settings of the first block. Two data folders with equal settings begin with different hashes, because the
 /// time of the beginning is part of the first block.
@@ -144,7 +144,7 @@ impl GenesisConfig {
         let mut state = Overlay::new(&empty);
         state.put(&slots::number(), &0);
         state.put(&slots::now(), &timestamp_ms);
-        state.put(&slots::last_runtime_upgrade(), &last_runtime_upgrade());
+        state.put(&slots::last_runtime_upgrade(), &last_runtime_upgrade(Runtime::FIRST));
         self.put_subnet(&mut state);
         for (who, free) in &self.balances {
             let account = AccountInfo { providers: 1, free: *free, ..AccountInfo::default() };

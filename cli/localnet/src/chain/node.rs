@@ -1,5 +1,6 @@
 //! The chain: opening, sealing blocks, reading any state there was.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +20,7 @@ use super::pool::{Fate, MOST_EXTRINSIC_BYTES, Pool, SubmitError};
 use super::runtime::{Context, Execution, Start};
 use super::slots;
 use super::state::{self, Read, State};
+use super::version::{CODE, Runtime};
 
 /// Bytes of extrinsics in one block; what finds no room waits for the next.
 const MOST_BLOCK_BYTES: usize = 4 * MOST_EXTRINSIC_BYTES;
@@ -34,6 +36,8 @@ pub struct ChainConfig {
     pub finality_lag: u32,
     /// Where block times come from.
     pub clock: Arc<dyn Clock>,
+    /// The block that brings the next runtime, made in this run or a later one. Not of the genesis: a rehearsal.
+    pub upgrade_at: Option<u32>,
     /// The beacon whose rounds open committed weights; each is known to the chain from its time on.
     pub beacon: Option<Arc<LocalBeacon>>,
 }
@@ -46,6 +50,7 @@ impl Default for ChainConfig {
             block_time: Some(Duration::from_secs(12)),
             finality_lag: 0,
             clock: Arc::new(SystemClock),
+            upgrade_at: None,
             beacon: None,
         }
     }
@@ -81,7 +86,8 @@ struct Inner {
     config: ChainConfig,
     database: Database,
     genesis_hash: Hash,
-    metadata: [Vec<u8>; 2],
+    /// Versions 14 and 15 of every runtime asked for.
+    metadata: Mutex<BTreeMap<Runtime, [Vec<u8>; 2]>>,
     core: Mutex<Core>,
     heads: watch::Sender<Heads>,
 }
@@ -119,7 +125,7 @@ impl Chain {
         let finalized = number.saturating_sub(config.finality_lag);
         let inner = Inner {
             genesis_hash: first.header.hash(),
-            metadata: [super::metadata::v14(), super::metadata::v15()],
+            metadata: Mutex::default(),
             core: Mutex::new(Core { number, hash: last.header.hash(), state, pool: Pool::default() }),
             heads: watch::Sender::new(Heads { best: number, finalized }),
             config,
@@ -152,6 +158,9 @@ impl Chain {
                 Ok(()) => included.push(pending.hash),
                 Err(_) => settled.push((pending.hash, Fate::Invalid)),
             }
+        }
+        if self.inner.config.upgrade_at == Some(number) {
+            execution.upgrade();
         }
         let (extrinsics, changes) = execution.finish();
         let mut state = core.state.clone();
@@ -303,10 +312,22 @@ impl Chain {
         self.inner.database.state(at)
     }
 
-    /// Metadata of version 14 or 15 in SCALE; `None`: no such version is offered.
-    pub(crate) fn metadata(&self, version: u32) -> Option<&[u8]> {
-        let index = version.checked_sub(14)?;
-        self.inner.metadata.get(index as usize).map(Vec::as_slice)
+    /// The runtime in the state after the block of a number, which makes the next one.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn runtime(&self, at: u32) -> Result<Runtime, ChainError> {
+        Ok(Runtime::of(self.storage(CODE, at)?.as_deref()))
+    }
+
+    /// Metadata of version 14 or 15 in SCALE, of the runtime in the state after the block of a number; `None`: no such
+    /// version is offered.
+    pub(crate) fn metadata(&self, version: u32, at: u32) -> Result<Option<Vec<u8>>, ChainError> {
+        let runtime = self.runtime(at)?;
+        let mut metadata = self.inner.metadata.lock().unwrap_or_else(PoisonError::into_inner);
+        let made =
+            metadata.entry(runtime).or_insert_with(|| [super::metadata::v14(runtime), super::metadata::v15(runtime)]);
+        Ok(version.checked_sub(14).and_then(|index| made.get(index as usize).cloned()))
     }
 
     fn core(&self) -> MutexGuard<'_, Core> {
@@ -317,7 +338,8 @@ impl Chain {
     /// What the next block will be.
     fn context(&self, core: &Core) -> Result<Context, ChainError> {
         let number = core.number.checked_add(1).ok_or(ChainError::LastBlock)?;
-        Ok(Context { genesis_hash: self.inner.genesis_hash, number, parent_hash: core.hash })
+        let runtime = Runtime::of(core.state.raw(CODE));
+        Ok(Context { genesis_hash: self.inner.genesis_hash, number, parent_hash: core.hash, runtime })
     }
 }
 

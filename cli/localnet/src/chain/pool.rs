@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::extrinsic::{Extrinsic, Signed};
 use super::runtime::{Context, Invalid, Unknown, Validity, check};
 use super::state::Read;
+use super::version::Runtime;
 
 /// Largest extrinsic taken; a block's extrinsics together are larger than one such.
 pub(crate) const MOST_EXTRINSIC_BYTES: usize = 1 << 20;
@@ -104,7 +105,7 @@ impl Pool {
         if self.waiting.iter().any(|pending| pending.hash == hash) {
             return Err(SubmitError::AlreadyImported);
         }
-        let signed = decode(&bytes)?;
+        let signed = decode(&bytes, context.runtime)?;
         let waiting = self.waiting_of(&signed);
         let signer = check(&signed, state, context, waiting)?;
         if self.waiting.iter().any(|pending| pending.signer == signer && pending.nonce == signed.nonce) {
@@ -121,7 +122,7 @@ impl Pool {
 
     /// Whether an extrinsic could be taken.
     pub fn validate(&self, bytes: &[u8], state: &impl Read, context: &Context) -> Result<Signed, SubmitError> {
-        let signed = decode(bytes)?;
+        let signed = decode(bytes, context.runtime)?;
         check(&signed, state, context, self.waiting_of(&signed))?;
         Ok(signed)
     }
@@ -161,12 +162,12 @@ impl Pool {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<Signed, SubmitError> {
+fn decode(bytes: &[u8], runtime: Runtime) -> Result<Signed, SubmitError> {
     if bytes.len() > MOST_EXTRINSIC_BYTES {
         return Err(Invalid::ExhaustsResources.into());
     }
     prefix_fits(bytes)?;
-    match Extrinsic::decode(bytes) {
+    match Extrinsic::decode(bytes, runtime) {
         Ok(Extrinsic::Signed(signed)) => Ok(signed),
         Ok(Extrinsic::Bare(_)) => Err(Unknown::NoUnsignedValidator.into()),
         Err(error) => Err(SubmitError::Verification(error.to_string())),

@@ -136,6 +136,11 @@ impl<'a> Overlay<'a> {
         self.change(slot.key.clone(), Some(value.encode()));
     }
 
+    /// Stores bytes under a key that no pallet has.
+    pub fn put_raw(&mut self, key: &[u8], value: Vec<u8>) {
+        self.change(key.to_vec(), Some(value));
+    }
+
     /// Removes a value.
     pub fn remove<T>(&mut self, slot: &Slot<T>) {
         self.change(slot.key.clone(), None);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use grail_localnet::chain::call::{Call, CommitmentsCall, SubtensorCall};
 use grail_localnet::chain::extrinsic::Era;
-use grail_localnet::chain::version::{SPEC_VERSION, TRANSACTION_VERSION};
+use grail_localnet::chain::version::{Runtime, SPEC_VERSION, TRANSACTION_VERSION};
 use grail_localnet::chain::{Chain, ChainConfig, GenesisConfig, GenesisNeuron, ManualClock};
 use grail_protocol::signature::Signer;
 use grail_protocol::{AccountId, Hash};
@@ -146,8 +146,9 @@ pub fn key(pallet: &str, entry: &str) -> Vec<u8> {
 /// Pallet, variant and the encoded fields of every event of a block, decoded by the chain's own metadata.
 pub fn events(chain: &Chain, number: u32) -> Vec<(u8, u8, Vec<u8>)> {
     use frame_metadata::RuntimeMetadata;
-    let prefixed =
-        frame_metadata::RuntimeMetadataPrefixed::decode(&mut grail_localnet::chain::metadata::v15().as_slice());
+    let prefixed = frame_metadata::RuntimeMetadataPrefixed::decode(
+        &mut grail_localnet::chain::metadata::v15(Runtime::FIRST).as_slice(),
+    );
     let RuntimeMetadata::V15(metadata) = prefixed.expect("metadata decodes").1 else { panic!("not V15") };
     let ty = metadata.outer_enums.event_enum_ty.id;
     let bytes = chain.storage(&key("System", "Events"), number).expect("read").expect("there are events");

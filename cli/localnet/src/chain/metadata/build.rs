@@ -6,6 +6,7 @@ use scale_info::form::PortableForm;
 
 use super::pallets::{EXTENSIONS, Entry, PALLETS, Pallet, RUNTIME_APIS};
 use super::registry::{Id, Registry, VariantText};
+use crate::chain::version::Runtime;
 
 const CALL: &str = "RuntimeCall";
 const EVENT: &str = "RuntimeEvent";
@@ -16,10 +17,10 @@ const SIGNATURE: &str = "MultiSignature";
 /// Version of the extrinsic format that this chain reads and writes.
 const EXTRINSIC_VERSION: u8 = 4;
 
-/// Metadata V14, encoded with its magic number and version, as `state_getMetadata` gives it.
-pub fn v14() -> Vec<u8> {
+/// Metadata V14 of a runtime, encoded with its magic number and version, as `state_getMetadata` gives it.
+pub fn v14(runtime: Runtime) -> Vec<u8> {
     let mut registry = Registry::default();
-    outer_enums(&mut registry);
+    outer_enums(&mut registry, runtime);
     let pallets = PALLETS
         .iter()
         .map(|pallet| v14::PalletMetadata {
@@ -27,9 +28,9 @@ pub fn v14() -> Vec<u8> {
             storage: storage(&mut registry, pallet),
             calls: calls(&mut registry, pallet).map(|ty| v14::PalletCallMetadata { ty }),
             event: events(&mut registry, pallet).map(|ty| v14::PalletEventMetadata { ty }),
-            constants: constants(&mut registry, pallet),
+            constants: constants(&mut registry, pallet, runtime),
             error: errors(&mut registry, pallet).map(|ty| v14::PalletErrorMetadata { ty }),
-            index: pallet.index,
+            index: runtime.pallet(pallet.index),
         })
         .collect();
     let signed_extensions = EXTENSIONS
@@ -47,10 +48,10 @@ pub fn v14() -> Vec<u8> {
     RuntimeMetadataPrefixed::from(metadata).encode()
 }
 
-/// Metadata V15, encoded with its magic number and version.
-pub fn v15() -> Vec<u8> {
+/// Metadata V15 of a runtime, encoded with its magic number and version.
+pub fn v15(runtime: Runtime) -> Vec<u8> {
     let mut registry = Registry::default();
-    outer_enums(&mut registry);
+    outer_enums(&mut registry, runtime);
     let pallets = PALLETS
         .iter()
         .map(|pallet| v15::PalletMetadata {
@@ -58,9 +59,9 @@ pub fn v15() -> Vec<u8> {
             storage: storage(&mut registry, pallet),
             calls: calls(&mut registry, pallet).map(|ty| v15::PalletCallMetadata { ty }),
             event: events(&mut registry, pallet).map(|ty| v15::PalletEventMetadata { ty }),
-            constants: constants(&mut registry, pallet),
+            constants: constants(&mut registry, pallet, runtime),
             error: errors(&mut registry, pallet).map(|ty| v15::PalletErrorMetadata { ty }),
-            index: pallet.index,
+            index: runtime.pallet(pallet.index),
             docs: vec![],
         })
         .collect();
@@ -94,7 +95,7 @@ pub fn v15() -> Vec<u8> {
 }
 
 /// Registers the enums over all pallets and the extrinsic, which the tables then use by name.
-fn outer_enums(registry: &mut Registry) {
+fn outer_enums(registry: &mut Registry, runtime: Runtime) {
     type Inner = fn(&mut Registry, &Pallet) -> Option<Id>;
     let enums: [(&str, &str, Inner); 3] = [(CALL, "Call", calls), (EVENT, "Event", events), (ERROR, "Error", errors)];
     for (outer, kind, inner) in enums {
@@ -102,7 +103,7 @@ fn outer_enums(registry: &mut Registry) {
         for pallet in PALLETS {
             if inner(registry, pallet).is_some() {
                 let name = inner_name(pallet, kind);
-                variants.push((pallet.index, pallet.name, [format!("{name} as {name}")]));
+                variants.push((runtime.pallet(pallet.index), pallet.name, [format!("{name} as {name}")]));
             }
         }
         let texts = variants.iter().map(|(index, name, [field])| (*index, *name, [field.as_str()])).collect::<Vec<_>>();
@@ -180,14 +181,18 @@ fn storage_entry(registry: &mut Registry, entry: &Entry) -> v14::StorageEntryMet
     v14::StorageEntryMetadata { name: entry.name.to_owned(), modifier, ty, default, docs: vec![] }
 }
 
-fn constants(registry: &mut Registry, pallet: &Pallet) -> Vec<v14::PalletConstantMetadata<PortableForm>> {
+fn constants(
+    registry: &mut Registry,
+    pallet: &Pallet,
+    runtime: Runtime,
+) -> Vec<v14::PalletConstantMetadata<PortableForm>> {
     pallet
         .constants
         .iter()
         .map(|constant| v14::PalletConstantMetadata {
             name: constant.name.to_owned(),
             ty: registry.id(constant.ty),
-            value: (constant.value)(),
+            value: (constant.value)(runtime),
             docs: vec![],
         })
         .collect()

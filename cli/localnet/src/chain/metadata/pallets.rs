@@ -4,6 +4,7 @@ use frame_metadata::v15::StorageHasher::{self, Blake2_128Concat, Identity, Twox6
 
 use super::registry::VariantText;
 use super::subtensor;
+use crate::chain::version::Runtime;
 
 /// A pallet as the metadata describes it.
 pub(super) struct Pallet {
@@ -30,7 +31,8 @@ pub(super) struct Entry {
 pub(super) struct Constant {
     pub name: &'static str,
     pub ty: &'static str,
-    pub value: fn() -> Vec<u8>,
+    /// In a runtime.
+    pub value: fn(Runtime) -> Vec<u8>,
 }
 
 const NETUID: (StorageHasher, &str) = (Identity, "u16");
@@ -275,22 +277,22 @@ pub(super) static RUNTIME_APIS: &[RuntimeApi] = &[
 pub(crate) static API_VERSIONS: &[(&str, u32)] =
     &[("Core", 5), ("Metadata", 2), ("TaggedTransactionQueue", 3), ("AccountNonceApi", 1), ("SubnetInfoRuntimeApi", 1)];
 
-fn block_hash_count() -> Vec<u8> {
+fn block_hash_count(_: Runtime) -> Vec<u8> {
     crate::chain::version::BLOCK_HASH_COUNT.to_le_bytes().to_vec()
 }
 
-fn version() -> Vec<u8> {
-    crate::chain::version::runtime_version_scale()
+fn version(runtime: Runtime) -> Vec<u8> {
+    crate::chain::version::runtime_version_scale(runtime)
 }
 
-fn ss58_prefix() -> Vec<u8> {
+fn ss58_prefix(_: Runtime) -> Vec<u8> {
     crate::chain::version::SS58_PREFIX.to_le_bytes().to_vec()
 }
 
-fn max_fields() -> Vec<u8> {
+fn max_fields(_: Runtime) -> Vec<u8> {
     crate::chain::runtime::MAX_COMMITMENT_FIELDS.to_le_bytes().to_vec()
 }
 
-fn no_deposit() -> Vec<u8> {
+fn no_deposit(_: Runtime) -> Vec<u8> {
     0u64.to_le_bytes().to_vec()
 }

@@ -44,12 +44,13 @@ pub(super) fn register(module: &mut RpcModule<Chain>) -> Result<(), RegisterMeth
         Answer::Ok(json!([changes(chain, &keys, at)?]))
     })?;
     module.register_method("state_getMetadata", |params, chain, _| {
-        Arguments::of(&params).at(chain)?;
-        Answer::Ok(json!(chain.metadata(14).map(hex_text)))
+        let at = Arguments::of(&params).at(chain)?;
+        let metadata = chain.metadata(14, at).map_err(|failure| failed(&failure))?;
+        Answer::Ok(json!(metadata.map(|metadata| hex_text(&metadata))))
     })?;
     module.register_method("state_getRuntimeVersion", |params, chain, _| {
-        Arguments::of(&params).at(chain)?;
-        Answer::Ok(runtime_version_json())
+        let at = Arguments::of(&params).at(chain)?;
+        Answer::Ok(runtime_version_json(chain.runtime(at).map_err(|failure| failed(&failure))?))
     })?;
     module.register_alias("chain_getRuntimeVersion", "state_getRuntimeVersion")?;
     module.register_method("state_call", |params, chain, _| {
@@ -71,18 +72,38 @@ fn register_subscriptions(module: &mut RpcModule<Chain>) -> Result<(), RegisterM
         "state_subscribeRuntimeVersion",
         "state_runtimeVersion",
         "state_unsubscribeRuntimeVersion",
-        |_, pending, _, _| async move {
-            let Ok(sink) = pending.accept().await else { return };
-            if send(&sink, &runtime_version_json()).await {
-                // This runtime is never upgraded.
-                sink.closed().await;
-            }
-        },
+        follow_version,
     )?;
     module.register_alias("chain_subscribeRuntimeVersion", "state_subscribeRuntimeVersion")?;
     module.register_alias("chain_unsubscribeRuntimeVersion", "state_unsubscribeRuntimeVersion")?;
     module.register_subscription("state_subscribeStorage", "state_storage", "state_unsubscribeStorage", follow)?;
     Ok(())
+}
+
+/// Sends the best block's runtime version, and again after every upgrade.
+async fn follow_version(
+    _: Params<'static>,
+    pending: PendingSubscriptionSink,
+    chain: Arc<Chain>,
+    _: jsonrpsee::Extensions,
+) {
+    let Ok(sink) = pending.accept().await else { return };
+    let mut heads = chain.watch_heads();
+    let mut sent = None;
+    loop {
+        let best = heads.borrow_and_update().best;
+        let Ok(runtime) = chain.runtime(best) else { return };
+        if sent != Some(runtime) {
+            if !send(&sink, &runtime_version_json(runtime)).await {
+                return;
+            }
+            sent = Some(runtime);
+        }
+        tokio::select! {
+            () = sink.closed() => return,
+            changed = heads.changed() => if changed.is_err() { return },
+        }
+    }
 }
 
 fn value(params: &Params, chain: &Chain) -> Result<Option<Vec<u8>>, jsonrpsee::types::ErrorObjectOwned> {

@@ -21,7 +21,7 @@ use super::event::{DispatchError, DispatchInfo, Event, Phase, SystemEvent};
 use super::extrinsic::{Extrinsic, Signed, encode_bare};
 use super::slots::{self, EncodedRecord};
 use super::state::{Changes, Overlay, Read, State};
-use super::version::BLOCK_HASH_COUNT;
+use super::version::{BLOCK_HASH_COUNT, CODE, Runtime, last_runtime_upgrade};
 
 pub(crate) use register::append_neuron;
 pub use upscale::max_upscale;
@@ -36,6 +36,7 @@ pub(crate) struct Execution<'a> {
     state: Overlay<'a>,
     number: u32,
     netuid: u16,
+    runtime: Runtime,
     records: Vec<EncodedRecord>,
     extrinsics: Vec<Vec<u8>>,
 }
@@ -58,9 +59,14 @@ impl<'a> Execution<'a> {
             state: Overlay::new(state),
             number: start.number,
             netuid: start.netuid,
+            runtime: Runtime::of(state.raw(CODE)),
             records: vec![],
             extrinsics: vec![],
         };
+        let upgraded = last_runtime_upgrade(execution.runtime);
+        if execution.state.get(&slots::last_runtime_upgrade()).as_ref() != Some(&upgraded) {
+            execution.state.put(&slots::last_runtime_upgrade(), &upgraded);
+        }
         execution.state.put(&slots::number(), &start.number);
         execution.state.put(&slots::parent_hash(), &start.parent_hash);
         execution.state.put(&slots::block_hash(start.number - 1), &start.parent_hash);
@@ -82,7 +88,7 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// The extrinsic may not be in this block; nothing changed.
     pub fn apply(&mut self, encoded: &[u8], context: &Context) -> Result<(), Validity> {
-        let signed = match Extrinsic::decode(encoded) {
+        let signed = match Extrinsic::decode(encoded, context.runtime) {
             Ok(Extrinsic::Signed(signed)) => signed,
             Ok(Extrinsic::Bare(_)) | Err(_) => return Err(Invalid::Call.into()),
         };
@@ -94,6 +100,11 @@ impl<'a> Execution<'a> {
         let result = self.dispatch(signer, signed);
         self.push(encoded.to_vec(), result, DispatchInfo::SIGNED);
         Ok(())
+    }
+
+    /// From the next block on another runtime makes them.
+    pub fn upgrade(&mut self) {
+        self.state.put_raw(CODE, self.runtime.next().code());
     }
 
     /// Ends the block: its extrinsics and what it changed.
@@ -125,7 +136,7 @@ impl<'a> Execution<'a> {
     fn push(&mut self, encoded: Vec<u8>, result: Result<(), DispatchError>, info: DispatchInfo) {
         self.record(Event::System(match result {
             Ok(()) => SystemEvent::ExtrinsicSuccess(info),
-            Err(error) => SystemEvent::ExtrinsicFailed(error, info),
+            Err(error) => SystemEvent::ExtrinsicFailed(error.placed(self.runtime), info),
         }));
         self.extrinsics.push(encoded);
     }
@@ -137,7 +148,9 @@ impl<'a> Execution<'a> {
     fn record_in(&mut self, phase: Phase, event: Event) {
         let topics: [Hash; 0] = [];
         let no_topics = parity_scale_codec::Compact(topics.len() as u32);
-        self.records.push(EncodedRecord((phase, event, no_topics).encode()));
+        let mut event = event.encode();
+        event[0] = self.runtime.pallet(event[0]);
+        self.records.push(EncodedRecord([phase.encode(), event, no_topics.encode()].concat()));
     }
 
     /// Counters of the subnet that move with every block.

@@ -6,7 +6,7 @@ use parity_scale_codec::Encode;
 use crate::chain::extrinsic::{Era, Signed};
 use crate::chain::slots;
 use crate::chain::state::Read;
-use crate::chain::version::ZERO_ACCOUNT;
+use crate::chain::version::{Runtime, ZERO_ACCOUNT};
 
 /// Why an extrinsic may not enter, with the indices and texts of `InvalidTransaction`.
 #[derive(Clone, Copy, Debug, Encode, Eq, PartialEq, thiserror::Error)]
@@ -81,6 +81,8 @@ pub(crate) struct Context {
     pub number: u32,
     /// Hash of the block before it, which the state does not hold yet while the block is not begun.
     pub parent_hash: Hash,
+    /// Who makes it.
+    pub runtime: Runtime,
 }
 
 /// Checks a signed extrinsic and gives its signer. `waiting`: extrinsics of the same account that come first.
