@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, Command};
 use super::{Resolution, Shown, Variables, explain, parse};
 
 /// Values of which each flag takes at least one.
-const VALUES: [&str; 15] = [
+const VALUES: [&str; 16] = [
     "1",
     "x",
     "portable",
@@ -24,6 +24,7 @@ const VALUES: [&str; 15] = [
     "0.5",
     "127.0.0.1:9100",
     "mine",
+    "owner/name",
 ];
 
 fn leaves<'a>(command: &'a Command, path: &[String], found: &mut Vec<(Vec<String>, &'a Command)>) {
