@@ -55,21 +55,6 @@ impl Ahead {
     }
 }
 
-/// Faults that tests plant in what their thread does.
-#[cfg(test)]
-pub(in crate::cuda) mod planted {
-    use std::cell::Cell;
-
-    thread_local! {
-        /// Each step takes the tokens that the host knows.
-        pub static HOST_TOKENS: Cell<bool> = const { Cell::new(false) };
-        /// No sequence ends on the device.
-        pub static NO_ENDS: Cell<bool> = const { Cell::new(false) };
-        /// Chunks are those of the first step.
-        pub static FIRST_CHUNKS: Cell<bool> = const { Cell::new(false) };
-    }
-}
-
 /// Where a sequence's row is after so many steps, unless it has ended before its time.
 fn position(sequence: &Decoding<'_>, step: usize) -> usize {
     (sequence.context.tokens().len() - 1 + step).min(sequence.last_position)
@@ -266,5 +251,20 @@ impl CudaModel {
             }
         }
         Ok(told)
+    }
+}
+
+/// Faults that tests plant in what their thread does.
+#[cfg(test)]
+pub(in crate::cuda) mod planted {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Each step takes the tokens that the host knows.
+        pub static HOST_TOKENS: Cell<bool> = const { Cell::new(false) };
+        /// No sequence ends on the device.
+        pub static NO_ENDS: Cell<bool> = const { Cell::new(false) };
+        /// Chunks are those of the first step.
+        pub static FIRST_CHUNKS: Cell<bool> = const { Cell::new(false) };
     }
 }
