@@ -10,8 +10,8 @@
 //   n, p, l, u           by warps over columns,      lane l has positions 4l..4l+3, l_c = S128 in exact.cuh's mapping;
 //   o[column][channel]   by warps over channels,     f32(exact sum) * 2^(g - 14).
 // Results: o and (n, l) of (row, head, chunk), which combine_chunks.cu takes in order.
-// At launch: every row of an item sees its chunk's first key (position >= 128 chunk), head_dim is a multiple of 16, at most 256, and
-// rows * heads < 2^32. Keys and values beyond a row's position may hold any integers,
+// At launch: head_dim is a multiple of 16, at most 256, and rows * heads < 2^32. A row that is before the chunk's first key (position <
+// 128 chunk: its sequence has ended where others go on) sees none; what it leaves there is nobody's, and no fault. Keys and values beyond a row's position may hold any integers,
 // and exponents that are R's of something, or 0: their scores are not read and their weight is 0.
 // Faults: |n| > 2^20 -> ATTENTION; a p' that L does not take -> QUANTIZER; the chunk's partial is then n = 0, l = 1, o = 0. A z is
 // never NaN: it is one or two finite products, |d| < 2^31 times at most 2^96.
@@ -31,7 +31,7 @@ struct Group {
     int query_g[2][COLUMNS];
     uint32_t key_g[2][PAGE / 4], value_g[2][PAGE / 4]; // four positions a word
     uint32_t row[COLUMNS], head[COLUMNS]; // head: row * heads + query head
-    int keys[COLUMNS];              // that the column sees of the chunk, 1 to 128
+    int keys[COLUMNS];              // that the column sees of the chunk, up to 128; none where it is not above 0
 };
 
 // What a group's columns are, and the page's exponents. Columns beyond the item's are its last one again.
@@ -104,12 +104,13 @@ __device__ __forceinline__ float warp_greatest(const float (&x)[4]) {
 // n, l and u of one column, by a warp; z is left as it is.
 template <int BLOCKS> __device__ __forceinline__ void weigh(const attend_chunks_params &p, Group &s, uint32_t chunk, uint32_t column) {
     const uint32_t lane = threadIdx.x & 31u;
-    const uint32_t row = s.row[column], keys = (uint32_t)s.keys[column];
+    const uint32_t row = s.row[column];
+    const int keys = s.keys[column];
     const float4 z4 = *reinterpret_cast<const float4 *>(s.z + column * Z_STRIDE + 4u * lane);
     float z[4] = {z4.x, z4.y, z4.z, z4.w};
 #pragma unroll
     for (uint32_t i = 0; i < 4; i++)
-        if (4u * lane + i >= keys) z[i] = __uint_as_float(0xff800000u);
+        if ((int)(4u * lane + i) >= keys) z[i] = __uint_as_float(0xff800000u);
     const float n = ceilf(warp_greatest(z));
     const bool bad = !(fabsf(n) <= attention::N_MAX);
     float weight[4];
@@ -117,7 +118,7 @@ template <int BLOCKS> __device__ __forceinline__ void weigh(const attend_chunks_
     for (uint32_t i = 0; i < 4; i++) weight[i] = attention::exp2_below(z[i] - (bad ? __uint_as_float(0x7f800000u) : n));
     const float l = exact::warp_s128(weight);
     if (lane == 0) {
-        if (bad) exact::record_fault(p.fault + row, p.cache.layer, STAGE_ATTENTION, FAULT_ATTENTION);
+        if (bad && keys > 0) exact::record_fault(p.fault + row, p.cache.layer, STAGE_ATTENTION, FAULT_ATTENTION);
         float *nl = p.nl + 2u * ((uint64_t)s.head[column] * p.max_chunks + chunk);
         *reinterpret_cast<float2 *>(nl) = bad ? make_float2(0.0f, 1.0f) : make_float2(n, l);
     }

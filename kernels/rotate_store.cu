@@ -3,11 +3,12 @@
 //   keys:    RMSNorm, RoPE, R -> the row's page;
 //   values:  R -> the row's page.
 //
-// One warp a (row, head), lane l with channels 128 b + 4 l.. of block b: the mapping of exact.cuh, so S128 over the padded head
+// One warp a (row, head), but one for the values of four neighbouring rows that are four positions of a sequence from a multiple of
+// 4 on: their bytes fill words together, which are stored two at a time. Lane l with channels 128 b + 4 l.. of block b: the mapping of exact.cuh, so S128 over the padded head
 // is P[j] by ascending blocks and the tree. Grid: x covers rows * (heads + 2 kv_heads) warps, 8 a CTA.
 // At launch: head_dim a multiple of 16, at most 256; rotary rows for every position; the page table names a page for each row's
 // position, and no other row of the launch has the same (page, position % 128). Bytes of other positions in shared words are
-// left alone: every store is of the row's own bytes.
+// left alone: every store is of bytes of rows of the launch.
 // A head that cannot be normed or quantized is stored as zeros. `rotated`, where given, is in the layout of qkv.
 #include "attention.cuh"
 
@@ -111,6 +112,62 @@ __device__ __forceinline__ void store_value(uint8_t *values, uint32_t channel, u
     }
 }
 
+// Whether a row is one of four as above; `first` is the first of them.
+__device__ __forceinline__ bool is_of_four(const cache_view &c, uint32_t rows, uint32_t row, uint32_t position, uint32_t &first) {
+    const uint32_t before = position & 3u;
+    first = row - before;
+    if (row < before || first + 3u >= rows) return false;
+    bool together = true;
+#pragma unroll
+    for (uint32_t i = 0; i < 4; i++) together &= c.position[first + i] == position - before + i && c.sequence[first + i] == c.sequence[row];
+    return together;
+}
+
+// Words w[i] hold bytes c of position i; on return w[c] holds bytes i of channel c.
+__device__ __forceinline__ void transpose(uint32_t (&w)[4]) {
+    const uint32_t a = __byte_perm(w[0], w[1], 0x5140), b = __byte_perm(w[2], w[3], 0x5140);
+    const uint32_t c = __byte_perm(w[0], w[1], 0x7362), d = __byte_perm(w[2], w[3], 0x7362);
+    w[0] = __byte_perm(a, b, 0x5410);
+    w[1] = __byte_perm(a, b, 0x7632);
+    w[2] = __byte_perm(c, d, 0x5410);
+    w[3] = __byte_perm(c, d, 0x7632);
+}
+
+// The values of rows row .. row + 3 at positions at .. at + 3 of a page. Channels 8 apart lie in neighbouring words: the lanes that have
+// them trade one, and the lower stores both low slices, the upper both high ones.
+__device__ __forceinline__ void store_four_values(const rotate_store_params &p, const attention::PageHead &to, uint32_t row, uint64_t offset,
+                                                  uint32_t at) {
+    const uint32_t lane = threadIdx.x & 31u, d = p.cache.head_dim, k = at & 31u;
+    const bool second = lane & 2u;
+    Head h[4];
+#pragma unroll
+    for (uint32_t i = 0; i < 4; i++) h[i] = load(p.qkv + offset + (uint64_t)i * p.ld, d);
+#pragma unroll
+    for (uint32_t b = 0; b < 2; b++) {
+        if (b >= attention::blocks_of(d)) break;
+        uint32_t lo[4], hi[4], g = 0;
+#pragma unroll
+        for (uint32_t i = 0; i < 4; i++) {
+            const exact::Slices s = exact::quantize_right(h[i].x[b]);
+            lo[i] = s.lo;
+            hi[i] = s.hi;
+            g |= (uint32_t)(uint8_t)s.g << (8u * i);
+            if (s.fault && lane == 0) exact::record_fault(p.fault + row + i, p.cache.layer, STAGE_KEY_VALUE, FAULT_QUANTIZER);
+        }
+        if (lane == 0) *reinterpret_cast<uint32_t *>(to.value_g + b * PAGE + at) = g;
+        transpose(lo);
+        transpose(hi);
+        const uint32_t channel = BLOCK * b + 4u * lane;
+        uint8_t *word = to.values + attention::value_tile(channel >> 4) + (at >> 5) * (2u * FRAGMENT_BYTES) + 8u * (k >> 4) + 16u * ((k & 15u) >> 2);
+        if (second) word += FRAGMENT_BYTES;
+#pragma unroll
+        for (uint32_t i = 0; i < 4; i++) {
+            const uint32_t other = __shfl_xor_sync(0xffffffffu, second ? lo[i] : hi[i], 2);
+            if (channel < d) *reinterpret_cast<uint2 *>(word + 64u * ((channel + i) & 7u)) = second ? make_uint2(other, hi[i]) : make_uint2(lo[i], other);
+        }
+    }
+}
+
 } // namespace
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS) rotate_store(const __grid_constant__ rotate_store_params p) {
@@ -118,7 +175,8 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) rotate_store(const __gr
     const cache_view &c = p.cache;
     const uint32_t lane = threadIdx.x & 31u, warp = threadIdx.x >> 5, d = c.head_dim, per_row = c.heads + 2u * c.kv_heads;
     const uint32_t task = blockIdx.x * WARPS + warp, row = task / per_row, head = task % per_row;
-    if (row >= (p.row_count ? min(*p.row_count, p.rows) : p.rows)) return;
+    const uint32_t rows = p.row_count ? min(*p.row_count, p.rows) : p.rows;
+    if (row >= rows) return;
     const uint32_t position = c.position[row], at = position % PAGE;
     const uint64_t offset = (uint64_t)row * p.ld + head * d;
     const bool query = head < c.heads, value = head >= c.heads + c.kv_heads;
@@ -132,6 +190,11 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) rotate_store(const __gr
     const uint32_t kv_head = value ? head - c.heads - c.kv_heads : head - c.heads; // of a key or value
     const uint32_t page = query ? 0u : c.page_table[(uint64_t)c.sequence[row] * c.max_pages + position / PAGE];
     const attention::PageHead to = attention::page_head(c, page, query ? 0u : kv_head);
+    uint32_t first;
+    if (value && is_of_four(c, rows, row, position, first)) {
+        if (row == first) store_four_values(p, to, row, offset, at);
+        return;
+    }
     const uint32_t blocks = attention::blocks_of(d);
     const uint64_t column = (uint64_t)row * c.heads + head; // of a query
 #pragma unroll

@@ -151,6 +151,7 @@ fn model(folder: &Path, path: &Path) -> Outcome<usize> {
                 memory_bytes: Some(2 << 30),
                 max_batch,
                 step_rows,
+                steps_ahead: None,
             };
             let engine = exact_model::by_engine(folder, &file, options)
                 .map_err(|e| format!("{isa}, {threads} threads, batch {max_batch}, steps of {step_rows}: {e}"))?;

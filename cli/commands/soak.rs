@@ -216,6 +216,7 @@ impl Dice {
             memory_bytes: Some(MEMORY_BYTES),
             max_batch: self.pick(&[1, 7, 16, 64]),
             step_rows: self.pick(&[37, 64, 256, 512]),
+            steps_ahead: self.pick(&[None, Some(3), Some(16)]),
         }
     }
 }

@@ -19,6 +19,9 @@ use crate::{Error, Result};
 /// Threads at most; a request for more is a slip of the pen.
 const MAX_THREADS: usize = 4096;
 
+/// Steps ahead at most; each has a record of every sequence.
+const MAX_STEPS_AHEAD: usize = 1024;
+
 /// Rows and positions whose memory is there from the start: waiting for the system's zeroed pages took a tenth of a first
 /// prompt's time.
 const WARM_ROWS: usize = 512;
@@ -41,11 +44,15 @@ pub struct EngineOptions {
     /// Rows of one forward pass: one for each decoding sequence, also where they are more; what is left goes to
     /// prefill. At least 1.
     pub step_rows: usize,
+    /// Steps between which nobody waits for the device and nobody is told anything, where sequences decode and none joins:
+    /// at least 1; `None` takes 1 on a CPU and 16 on a GPU.
+    pub steps_ahead: Option<usize>,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { device: DeviceChoice::Cpu, threads: None, cpu: None, memory_bytes: None, max_batch: 64, step_rows: 512 }
+        let (threads, cpu, memory_bytes, steps_ahead) = Default::default();
+        Self { device: DeviceChoice::Cpu, threads, cpu, memory_bytes, max_batch: 64, step_rows: 512, steps_ahead }
     }
 }
 
@@ -70,12 +77,18 @@ impl Engine {
         };
         at_least_1("max_batch", options.max_batch)?;
         at_least_1("step_rows", options.step_rows)?;
+        at_least_1("steps_ahead", options.steps_ahead.unwrap_or(1))?;
         let cores = || std::thread::available_parallelism().map_or(1, |n| n.get());
         let threads = at_least_1("threads", options.threads.unwrap_or_else(cores).min(MAX_THREADS + 1))?;
-        if threads > MAX_THREADS {
-            let problem = format!("is more than {MAX_THREADS}, expected at most that");
-            return Err(Error::Request { field: "threads".into(), problem });
-        }
+        let at_most = |field: &str, value: usize, most: usize| match value > most {
+            true => Err(Error::Request {
+                field: field.into(),
+                problem: format!("is more than {most}, expected at most that"),
+            }),
+            false => Ok(()),
+        };
+        at_most("threads", threads, MAX_THREADS)?;
+        at_most("steps_ahead", options.steps_ahead.unwrap_or(1), MAX_STEPS_AHEAD)?;
         let isa = options.cpu.as_deref().map_or_else(Isa::from_environment, |word| Isa::choose(Some(word)))?;
         match options.device.resolve()? {
             Chosen::Cpu { why } => Self::load_cpu(checkpoint, options, (isa, threads), why),

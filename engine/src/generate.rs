@@ -1,12 +1,12 @@
 //! Generation: groups of rollouts by continuous batching.
 //!
 //! A group's prompt is prefilled once, in chunks beside the decoding of other groups; its rollouts fork the
-//! prompt's pages. A slot that falls free is taken by the next rollout in the same step. What is admitted
-//! has its pages promised, so nothing is ever thrown out; what does not fit waits. Every position of prompt
-//! and completion passes through the model exactly once, the last token included, and everything the trace
-//! holds is read off that pass.
+//! prompt's pages. A slot that falls free is taken by the next rollout in the same step, or behind the steps
+//! that a device does together while nobody can join. What is admitted has its pages promised, so nothing is
+//! ever thrown out; what does not fit waits. Every position of prompt and completion passes through the model
+//! exactly once, the last token included, and everything the trace holds is read off that pass.
 
-use crate::backend::{Answer, Pass, Question, Reading, Row, Segment};
+use crate::backend::{Answer, Course, Decoding, Pass, Question, Reading, Row, Segment, Told};
 use crate::context::Context;
 use crate::deal::{Deck, merge, on_each};
 use crate::engine::Engine;
@@ -14,6 +14,9 @@ use crate::kv::CacheTable;
 use crate::lane::Lane;
 use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout, Stop};
 use crate::{Error, Fault, FaultKind, Result};
+
+/// Steps ahead at most while a rollout waits for a slot: one that falls free amid them stays empty until their end.
+const STEPS_WHILE_WAITING: usize = 4;
 
 /// Results by group and rollout, as they were asked for.
 pub type Generated = Vec<Vec<std::result::Result<Rollout, Failure>>>;
@@ -53,6 +56,8 @@ struct Slot {
     trace: Trace,
     /// Row of the step with the hidden state its next token follows from; `None`: its prompt's last.
     row: Option<usize>,
+    /// Its place among the sequences that decode together.
+    place: usize,
     /// Set with the last token, which then passes through the model once.
     stop: Option<Stop>,
 }
@@ -136,22 +141,28 @@ impl Run<'_> {
     fn run(&mut self) -> Result<()> {
         while !(self.waiting.is_empty() && self.prompts.is_empty()) {
             self.start_prompts();
-            if self.is_steady() {
-                self.step_and_choose()?;
+            let goes_on = if self.is_steady() {
+                self.decode()?
             } else {
                 self.step()?;
                 self.admit()?;
                 self.choose()?;
-            }
-            // Neighbours of one group read their shared pages together.
-            self.slots.sort_by_key(|s| s.group);
-            self.drop_finished_prompts();
-            self.progress.live = self.slots.len();
-            if (self.observer)(Event::Step(self.progress)).is_break() || self.broken {
+                self.end_step()
+            };
+            if !goes_on {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// The end of a step; whether there is to be another.
+    fn end_step(&mut self) -> bool {
+        // Neighbours of one group read their shared pages together.
+        self.slots.sort_by_key(|s| s.group);
+        self.drop_finished_prompts();
+        self.progress.live = self.slots.len();
+        (self.observer)(Event::Step(self.progress)).is_continue() && !self.broken
     }
 
     /// Starts prompts while there would be slots for their rollouts and pages for a prompt and one rollout.
@@ -184,34 +195,64 @@ impl Run<'_> {
         self.request.groups[group].seeds.len()
     }
 
-    /// Whether a step is a row and a question for each slot, and nothing else: no prompt has rows or rollouts left, and no
-    /// slot has its last token.
+    /// Whether a step is a row and a question for each slot, and nothing else: no slot has its last token, no prompt has rows
+    /// left, and none has rollouts left that could start before another ends.
     fn is_steady(&self) -> bool {
-        let started = |p: &Prompt| p.next == self.seeds(p.group);
-        !self.slots.is_empty() && self.slots.iter().all(|s| s.stop.is_none()) && self.prompts.iter().all(started)
+        let (full, book) = (self.slots.len() >= self.engine.options.max_batch, &self.engine.book);
+        let settled = |p: &Prompt| {
+            let barred = full || p.live > 0 && book.limit() - book.reserved() < p.pages.1;
+            p.table.length() == self.request.groups[p.group].prompt.len() && (barred || p.next == self.seeds(p.group))
+        };
+        !self.slots.is_empty() && self.slots.iter().all(|s| s.stop.is_none()) && self.prompts.iter().all(settled)
     }
 
-    /// A step and the choice of every slot's next token, in one go: devices are waited for once.
-    fn step_and_choose(&mut self) -> Result<()> {
-        let book = &mut self.engine.book;
-        let starts: Vec<usize> = self.slots.iter_mut().map(|s| s.table.grow(book, 1)).collect();
-        let segment = |(slot, &start): (_, &usize)| {
-            let slot: &Slot = slot;
-            Segment::new(&slot.tokens[start..], start, slot.table.pages())
-        };
-        let segments: Vec<Segment<'_>> = self.slots.iter().zip(&starts).map(segment).collect();
-        let rows: Vec<Row<'_>> = (0..self.slots.len()).map(Row::Pass).collect();
-        let questions: Vec<Question<'_>> =
-            self.slots.iter().enumerate().map(|(row, slot)| slot.question(row, self.request)).collect();
-        let reading = Reading { sampling: &self.request.sampling, logprobs: self.request.logprobs };
-        let projection = self.request.projection;
-        let model = &mut self.engine.model;
-        let (pass, answers) = model.forward_and_read(&segments, projection, &rows, &questions, reading)?;
-        // Slots with a fault end before anybody hears of a token.
-        let answers = answers.into_iter().zip(&pass.faults).filter(|(_, fault)| fault.is_none());
-        let answers: Vec<_> = answers.map(|(answer, _)| answer).collect();
-        self.record(&pass, &[])?;
-        self.take(answers);
+    /// How many such steps are done together.
+    fn steps_ahead(&self) -> usize {
+        if self.request.keep_hidden {
+            return 1;
+        }
+        let longest = self.slots.iter().map(|s| s.tokens.len()).max().unwrap_or(0);
+        let left = self.slots.iter().map(|s| s.most_positions(self.request) - s.table.length()).max().unwrap_or(0);
+        let most = self.engine.options.steps_ahead.unwrap_or_else(|| self.engine.model.steps_ahead(longest));
+        let waits = !self.waiting.is_empty() || self.prompts.iter().any(|p| p.next < self.seeds(p.group));
+        most.min(left).min(if waits { STEPS_WHILE_WAITING } else { usize::MAX }).max(1)
+    }
+
+    /// Some steps and the choice of every slot's next tokens, in one go: devices are waited for once. Whether there is to be
+    /// another.
+    fn decode(&mut self) -> Result<bool> {
+        let steps = self.steps_ahead();
+        let (book, request) = (&mut self.engine.book, self.request);
+        for (place, slot) in self.slots.iter_mut().enumerate() {
+            slot.place = place;
+            // Slots that do not end have passed so many positions then, and those that do give back all pages.
+            slot.table.grow(book, steps.min(slot.most_positions(request) - slot.table.length()));
+        }
+        let sequences: Vec<Decoding<'_>> = self.slots.iter().map(|slot| slot.decoding(request)).collect();
+        let reading = Reading { sampling: &request.sampling, logprobs: request.logprobs };
+        let course = Course { steps, eos_ids: request.eos_ids, projection: request.projection, reading };
+        let told = self.engine.model.decode(&sequences, &course)?;
+        for step in 0..steps {
+            self.follow(&told, step)?;
+            if !self.end_step() {
+                return Ok(false);
+            }
+            if self.slots.is_empty() {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    /// What a step says, as if it were made only now.
+    fn follow(&mut self, told: &[Vec<Told>], step: usize) -> Result<()> {
+        let of = |slot: &Slot| told[slot.place][step];
+        let sketches = self.slots.iter().filter_map(|slot| of(slot).sketch).collect();
+        let faults = self.slots.iter().map(|slot| of(slot).fault).collect();
+        // Slots with a fault or their last token end before anybody hears of a token.
+        self.record(&Pass { sketches, faults }, &[])?;
+        let answer = |slot: &Slot| of(slot).answer.expect("a slot that is left has a next token");
+        self.take(self.slots.iter().map(answer).collect());
         Ok(())
     }
 
@@ -256,19 +297,22 @@ impl Run<'_> {
     fn record(&mut self, pass: &Pass, filled: &[(usize, usize)]) -> Result<()> {
         let Pass { sketches, faults } = pass;
         self.progress.rows += faults.len();
-        let (model, keep_hidden) = (&mut self.engine.model, self.request.keep_hidden);
+        let (width, keep_hidden) = (self.engine.config().hidden_size, self.request.keep_hidden);
+        let mut hidden = Vec::new();
+        if keep_hidden {
+            self.engine.model.hidden(0..faults.len(), &mut hidden)?;
+        }
         // Every position of a row range goes to a trace; the result is the range's first fault.
-        let mut take = |rows: std::ops::Range<usize>, trace: &mut Trace| {
+        let take = |rows: std::ops::Range<usize>, trace: &mut Trace| {
             trace.sketches.extend_from_slice(sketches.get(rows.clone()).unwrap_or_default());
-            if keep_hidden {
-                model.hidden(rows.clone(), &mut trace.hidden)?;
-            }
-            Ok::<_, Error>(faults[rows].iter().flatten().next().copied())
+            let states = rows.start * width..rows.end * width;
+            trace.hidden.extend_from_slice(hidden.get(states).unwrap_or_default());
+            faults[rows].iter().flatten().next().copied()
         };
         let mut ended = Vec::new();
         for (row, slot) in self.slots.iter_mut().enumerate() {
             slot.row = Some(row);
-            let fault = take(row..row + 1, &mut slot.trace)?;
+            let fault = take(row..row + 1, &mut slot.trace);
             if fault.is_some() || slot.stop.is_some() {
                 ended.push((row, fault));
             }
@@ -277,7 +321,7 @@ impl Run<'_> {
         let mut row = self.slots.len();
         for &(i, count) in filled {
             let prompt = &mut self.prompts[i];
-            if let Some(fault) = take(row..row + count, &mut prompt.trace)? {
+            if let Some(fault) = take(row..row + count, &mut prompt.trace) {
                 failed.push((i, fault));
             }
             row += count;
@@ -370,6 +414,7 @@ impl Run<'_> {
                     sampling_logprobs: Vec::new(),
                     trace: prompt.trace.clone(),
                     row: None,
+                    place: 0,
                     stop: None,
                 });
             }
@@ -457,18 +502,26 @@ impl Slot {
         }
     }
 
+    /// Positions when it is as long as it may be.
+    fn most_positions(&self, request: &GenerateRequest<'_>) -> usize {
+        request.groups[self.group].prompt.len() + request.max_new_tokens
+    }
+
+    fn decoding<'a>(&'a self, request: &'a GenerateRequest<'_>) -> Decoding<'a> {
+        Decoding {
+            context: &self.context,
+            pages: self.table.pages(),
+            seed: &request.groups[self.group].seeds[self.rollout],
+            last_position: self.most_positions(request) - 1,
+        }
+    }
+
     fn push(&mut self, answer: Answer, request: &GenerateRequest<'_>) {
         let token = answer.honest;
+        self.stop = self.decoding(request).stop(token, self.tokens.len(), request.eos_ids);
         self.tokens.push(token);
         self.context.push(token);
         self.raw_logprobs.extend(answer.logprobs.map(|l| l.raw));
         self.sampling_logprobs.extend(answer.logprobs.map(|l| l.sampling));
-        self.stop = match () {
-            _ if request.eos_ids.contains(&token) => Some(Stop::Eos),
-            _ if self.tokens.len() - request.groups[self.group].prompt.len() == request.max_new_tokens => {
-                Some(Stop::Length)
-            }
-            _ => None,
-        };
     }
 }

@@ -143,6 +143,16 @@ impl<T: Element> DeviceBuffer<T> {
         copied.map_err(|e| self.device.error("copying within the device", e))
     }
 
+    /// Copies `len` elements of `from`, which is on the same device, from `at` on to those from `start` on, in stream order.
+    ///
+    /// # Errors
+    /// [`Error::Request`] when they reach beyond an end, [`Error::Device`] with the driver's words.
+    pub(super) fn copy_range(&mut self, start: usize, from: &Self, at: usize, len: usize) -> Result<()> {
+        let (to, from) = (self.range(start, len)?, from.slice.slice(from.range(at, len)?));
+        let copied = self.device.stream().memcpy_dtod(&from, &mut self.slice.slice_mut(to));
+        copied.map_err(|e| self.device.error("copying within the device", e))
+    }
+
     /// The memory, for libraries.
     pub(super) fn slice(&self) -> &CudaSlice<T> {
         &self.slice

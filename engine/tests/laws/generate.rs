@@ -299,15 +299,20 @@ proptest! {
         max_batch in 1usize..9,
         step_rows in prop_oneof![Just(1usize), 1usize..300],
         more_pages in 0u64..6,
+        steps_ahead in prop::option::of(1usize..9),
         order: u64,
     ) {
         let model = small();
         let (groups, r) = (groups(model.shape.vocab, &lengths, &sizes), projection(model.shape.hidden));
+        // Hidden states are kept one step at a time.
+        let keep_hidden = steps_ahead.is_none();
+        let request = |groups| GenerateRequest { keep_hidden, ..request(groups, max_new_tokens, &r) };
         let alone = EngineOptions { max_batch: 1, step_rows: 1000, ..options() };
-        let expected = by_seed(&groups, generate(&mut model.engine(alone), &request(&groups, max_new_tokens, &r)));
+        let expected = by_seed(&groups, generate(&mut model.engine(alone), &request(&groups)));
         let order = shuffled(&groups, order);
-        let mut engine = model.engine_of_pages(LEAST_PAGES + more_pages, EngineOptions { max_batch, step_rows, ..options() });
-        let request = request(&order, max_new_tokens, &r);
+        let options = EngineOptions { max_batch, step_rows, steps_ahead, ..options() };
+        let mut engine = model.engine_of_pages(LEAST_PAGES + more_pages, options);
+        let request = request(&order);
         let mut most_live = 0;
         let mut watch = bounded(5000, |event| if let Event::Step(p) = event { most_live = most_live.max(p.live) });
         let found = by_seed(&order, engine.generate(&request, &mut watch).unwrap());

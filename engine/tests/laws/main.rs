@@ -3,6 +3,7 @@
 //! One binary, so that the helpers are compiled and linked once. Models are tiny and random; what is compared is
 //! bits. Every family has tests that change something by the least amount and must be noticed.
 
+mod ahead;
 mod common;
 mod faults;
 mod forward;

@@ -1,7 +1,7 @@
 // A recorded launch is one file: "launch 1\n", then little-endian words and raw bytes:
 //   u32 length of the name, name; u32 grid[3], block[3], dynamic bytes; u32 length of the parameters, parameters;
 //   u32 number of allocations; for each u64 address, u64 length, the bytes before, the bytes after.
-// Allocations are those that a word of the parameters points into: kernels reach no others.
+// Allocations are those that a word of the parameters points into, pinned host memory too: kernels reach no others.
 //
 // Files are few: of each kernel and shape the first STANDIN_RECORD_SHAPES (default 2) launches of a process, and none that
 // reaches more than STANDIN_RECORD_BYTES (default 4 MiB).
@@ -56,7 +56,7 @@ std::shared_ptr<Recording> begin_recording(Device& d, const standin::Launch& lau
         memcpy(&word, parameters + i, 8);
         uintptr_t base = 0;
         const Allocation* a = find(word, 1, &base);
-        if (!a || a->device != &d) continue;
+        if (!a || (a->device && a->device != &d)) continue;
         bool known = false;
         for (const Region& region : r->regions) known |= region.base == base;
         if (known) continue;

@@ -3,7 +3,7 @@
 use super::products::read_bytes;
 use super::{BenchRow, Bytes, KernelBench, Peer, ShowRow, cublaslt, operations};
 use crate::Result;
-use crate::cuda::ops::append::{Append, NextStep, Ring};
+use crate::cuda::ops::append::{Append, NextStep, Part, Ring};
 use crate::cuda::ops::choose::Choose;
 use crate::cuda::ops::context::Context;
 use crate::cuda::ops::head::{Head, HeadInput};
@@ -174,12 +174,12 @@ impl<'a> Asked<'a> {
         let append = Append::new(device)?;
         let (mut token, mut position) = (DeviceBuffer::zeroed(device, rows)?, DeviceBuffer::zeroed(device, rows)?);
         let (eos, sketch) = (DeviceBuffer::from_slice(device, &[u32::MAX])?, DeviceBuffer::zeroed(device, rows)?);
-        let mut ring = Ring::new(device, 4, self.rows)?;
+        let mut ring = Ring::new(device, 4, self.rows, 1)?;
         let reading = &mut self.reading;
         let seconds = self.bench.timer.time(1, |_| {
             let mut next = NextStep { token: &mut token, position: &mut position };
             // SAFETY: the questions' next rows are those of `next`.
-            unsafe { append.run(reading, Some(&sketch), &eos, &mut next, &mut ring) }
+            unsafe { append.run(reading, Some(&sketch), &eos, &mut next, &mut ring, Part::default()) }
         })?;
         let each = size_of::<abi::answer>() + size_of::<abi::record>() + 12;
         Ok(self.row("append", Bytes::AtLeast((rows * each) as u64), seconds))

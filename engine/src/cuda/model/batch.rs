@@ -12,10 +12,15 @@ use crate::cuda::abi;
 use crate::cuda::ops::attend_chunks::ChunkPlan;
 use crate::cuda::ops::attend_prefill::tiles;
 use crate::cuda::ops::pages::AttentionShape;
-use crate::kv::{PAGE, PageId, pages_for};
+use crate::kv::{PAGE, PageId};
 
 /// Query columns of an item at most: rows beyond are another item, so that long lists spread over the device.
 const ITEM_COLUMNS: usize = 64;
+
+/// Rows of an item at most.
+pub(super) fn rows_per_item(shape: &AttentionShape) -> usize {
+    (ITEM_COLUMNS / shape.per_kv() as usize).max(1)
+}
 
 /// The rows of a pass, in the device's order.
 #[derive(Debug, Default)]
@@ -60,7 +65,7 @@ impl Batch {
         }
         batch.spread = spread.len();
         let readers: Vec<(&[PageId], usize)> = spread.iter().map(|(_, s)| (s.pages, s.start)).collect();
-        batch.plan = ChunkPlan::new(&readers, (ITEM_COLUMNS / shape.per_kv() as usize).max(1));
+        batch.plan = ChunkPlan::new(&readers, rows_per_item(shape));
         let sequences: Vec<u32> = others.iter().map(|(_, s)| batch.sequence_of(s)).collect();
         let unread = |s: &Segment<'_>| s.tokens.len() - s.read.min(s.tokens.len());
         let mut part = |range: &dyn Fn(&Segment<'_>) -> Range<usize>| {
@@ -84,7 +89,8 @@ impl Batch {
 
     /// A row of the page table.
     fn sequence_of(&mut self, segment: &Segment<'_>) -> u32 {
-        self.pages.push(segment.pages[..pages_for(segment.start + segment.tokens.len())].to_vec());
+        // All of them, also those for later steps.
+        self.pages.push(segment.pages.to_vec());
         self.pages.len() as u32 - 1
     }
 

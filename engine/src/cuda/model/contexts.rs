@@ -50,6 +50,13 @@ impl Contexts {
         contexts.iter().map(|context| self.one(context)).collect()
     }
 
+    /// The device has noted more of a context that it holds by itself: the first `length` tokens are there.
+    pub fn noted(&mut self, context: u64, length: usize) {
+        if let Some(&slot) = self.of.get(&context) {
+            self.slots[slot].noted = length;
+        }
+    }
+
     /// Nothing is known to be noted: an update was lost.
     pub fn forget(&mut self) {
         self.slots.clear();
@@ -121,6 +128,20 @@ mod tests {
         contexts.place(&[&a]);
         contexts.forget();
         assert_eq!(contexts.place(&[&a]), [Update { slot: 0, restart: true, from: 0 }]);
+    }
+
+    #[test]
+    fn what_the_device_notes_by_itself_is_not_noted_again() {
+        let mut contexts = Contexts::new(1);
+        let mut a = context(&[1, 2]);
+        contexts.place(&[&a]);
+        contexts.noted(a.id(), 4);
+        [7, 8, 9].into_iter().for_each(|t| a.push(t));
+        assert_eq!(contexts.place(&[&a]), [Update { slot: 0, restart: false, from: 4 }]);
+        let b = context(&[1]);
+        contexts.place(&[&b]);
+        contexts.noted(a.id(), 5);
+        assert_eq!(contexts.place(&[&a]), [Update { slot: 0, restart: true, from: 0 }], "it has no table any more");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! and activations in device memory, and the launches of a pass. Rows never leave the device but as tokens,
 //! log-probabilities, sketches and faults; hidden states only for who asks.
 
+pub(in crate::cuda) mod ahead;
 mod batch;
 mod contexts;
 mod pass;
@@ -16,6 +17,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::ops::append::Append;
 use super::ops::attend_chunks::{AttendChunks, ChunkItems, Partials};
 use super::ops::attend_prefill::AttendPrefill;
 use super::ops::choose::Choose;
@@ -32,15 +34,18 @@ use super::ops::quantize_rows::QuantizeRows;
 use super::ops::reading::{Reading as HeadReading, ReadingShape};
 use super::ops::rotate_store::RotateStore;
 use super::{Device, DeviceBuffer, Graph, PinnedBuffer, abi};
-use crate::backend::{Answer, Backend, Pass, Question, Reading, Row, Segment, ShowLogits};
+use crate::backend::{
+    Answer, Backend, Course, Decoding, Pass, Question, Reading, Row, Segment, ShowLogits, Told, step_by_step,
+};
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
 use crate::engine::EngineOptions;
-use crate::kv::PageId;
+use crate::kv::{PAGE, PageId};
 use crate::lane::Memory;
 use crate::types::{Probe, Sampling};
 use crate::{Error, FaultKind, Result};
 
+use ahead::Ahead;
 use contexts::Contexts;
 use plan::{Plan, attention_shape, stride};
 use rope::Rope;
@@ -51,6 +56,9 @@ const HEAD_ROWS: u32 = 64;
 
 /// Turns of the head, of as many questions as there may be, that are waited for together.
 const TURNS: usize = 4;
+
+/// Steps of decoding that are queued together, unless the options say otherwise.
+const STEPS_AHEAD: usize = 16;
 
 /// Hidden states that are copied to the host at a time.
 const STATES: usize = 256;
@@ -64,8 +72,10 @@ struct Limits {
     sequences: u32,
     /// Rows of the head.
     head_rows: u32,
-    /// Questions to them.
+    /// Questions to them, and sequences that decode.
     questions: u32,
+    /// Steps that are queued together.
+    steps: u32,
 }
 
 impl Limits {
@@ -78,6 +88,7 @@ impl Limits {
             sequences: batch.saturating_mul(2),
             head_rows: HEAD_ROWS,
             questions: batch.max(HEAD_ROWS),
+            steps: count(options.steps_ahead.unwrap_or(STEPS_AHEAD)),
         }
     }
 }
@@ -95,6 +106,7 @@ pub struct CudaModel {
     pages: Pages,
     work: Work,
     head: HeadWork,
+    ahead: Ahead,
     /// Decoding passes, recorded.
     steps: HashMap<Step, Graph>,
     /// Of the last pass: which of the hidden states is of a row, if one is.
@@ -107,6 +119,8 @@ struct Step {
     rows: usize,
     read: usize,
     sketches: bool,
+    /// How tokens are found, where the next step's rows are made of them.
+    then: Option<u32>,
 }
 
 struct Kernels {
@@ -122,6 +136,7 @@ struct Kernels {
     contexts: ContextTables,
     head: Head,
     choose: Choose,
+    append: Append,
 }
 
 /// Activations of a pass.
@@ -198,9 +213,25 @@ impl CudaModel {
         let kernels = Kernels::new(&device, &shape, &c)?;
         let work = Work::new(&device, &shape, &c, &limits, &plan)?;
         let head = HeadWork::new(&device, &c, &limits, &kernels.head)?;
+        let ahead = Ahead::new(&device, &head, &limits)?;
         let rope = Rope::new(&device, &c)?;
         let (steps, kept) = (HashMap::new(), Vec::new());
-        Ok(Self { device, checkpoint, shape, limits, plan, weights, kernels, rope, pages, work, head, steps, kept })
+        Ok(Self {
+            device,
+            checkpoint,
+            shape,
+            limits,
+            plan,
+            weights,
+            kernels,
+            rope,
+            pages,
+            work,
+            head,
+            ahead,
+            steps,
+            kept,
+        })
     }
 
     fn config(&self) -> &Config {
@@ -223,6 +254,7 @@ impl Kernels {
             contexts: ContextTables::new(device)?,
             head: Head::new(device, c.hidden_size as u32, HEAD_ROWS)?,
             choose: Choose::new(device)?,
+            append: Append::new(device)?,
         })
     }
 }
@@ -266,14 +298,14 @@ impl HeadWork {
             vocabulary,
             rows,
             questions: limits.questions,
-            slots: rows,
+            slots: limits.questions,
             slices: head.slices(device.multiprocessors()?, rows, vocabulary),
             layer: c.num_hidden_layers as u32,
         };
         Ok(Self {
             reading: HeadReading::new(device, shape)?,
             asked: None,
-            contexts: Contexts::new(rows as usize),
+            contexts: Contexts::new(limits.questions as usize),
             gather: StepRows::new(device, rows, 1, 1)?,
             x: DeviceBuffer::zeroed(device, rows as usize * stride(c.hidden_size) as usize)?,
             rows: QuantizedRows::zeroed(device, rows, c.hidden_size as u32)?,
@@ -363,6 +395,19 @@ impl Backend for CudaModel {
         reading: Reading<'_>,
     ) -> Result<Vec<std::result::Result<Answer, FaultKind>>> {
         self.answer(rows, questions, reading)
+    }
+
+    fn steps_ahead(&self, positions: usize) -> usize {
+        // Where partial results of all chunks have no room, rows walk them in tiles that change from step to step.
+        let steps = self.limits.steps as usize;
+        if positions + steps <= self.plan.chunks as usize * PAGE { steps } else { 1 }
+    }
+
+    fn decode(&mut self, sequences: &[Decoding<'_>], course: &Course<'_>) -> Result<Vec<Vec<Told>>> {
+        match self.takes_ahead(sequences, course) {
+            true => self.decode_ahead(sequences, course),
+            false => step_by_step(self, sequences, course),
+        }
     }
 
     fn logits(&mut self, rows: Range<usize>, show: &mut ShowLogits<'_>) -> Result<()> {

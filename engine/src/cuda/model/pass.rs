@@ -17,12 +17,22 @@ use crate::types::{Probe, Stage};
 use crate::{Error, Fault, Result};
 
 /// Who looks at the stages, and at what rows.
-struct Watch<'a, 'p> {
+pub(super) struct Watch<'a, 'p> {
     probe: Option<&'a mut Probe<'p>>,
     positions: Vec<u32>,
 }
 
+/// Whether a fault word is told: what the last layer makes of a row that is not read is nobody's fault.
+pub(super) fn is_told(word: u32, layers: usize, read: bool) -> bool {
+    let (layer, stage) = ((word >> 16) as usize, word >> 8 & 0xff);
+    word != abi::NO_FAULT && (read || layer + 1 < layers || layer + 1 == layers && stage < abi::STAGE_QUERY)
+}
+
 impl Watch<'_, '_> {
+    pub fn nobody() -> Self {
+        Self { probe: None, positions: Vec::new() }
+    }
+
     fn watched(&self) -> bool {
         self.probe.is_some()
     }
@@ -97,12 +107,12 @@ impl CudaModel {
         probe: Option<&mut Probe<'_>>,
     ) -> Result<Batch> {
         let batch = Batch::new(segments, &self.shape, self.plan.chunks as usize);
-        let total: usize = segments.iter().map(|s| s.tokens.len()).sum();
-        self.kept = vec![None; total];
         if batch.rows() == 0 {
+            self.kept.clear();
             return Ok(batch);
         }
-        self.upload(&batch, projection)?;
+        let last = batch.position.iter().copied().max().unwrap_or(0) as usize;
+        self.upload(&batch, projection, last)?;
         let mut watch = Watch { probe, positions: batch.position.clone() };
         let sketches = !projection.is_empty();
         // Rows that decode are most passes and the same launches again and again: only buffers change.
@@ -124,11 +134,10 @@ impl CudaModel {
 
     /// The launches of a decoding pass as one: recorded when a pass of as many rows comes for the first time.
     fn replay(&mut self, batch: &Batch, sketches: bool) -> Result<()> {
-        let key = Step { rows: batch.rows(), read: batch.source().len(), sketches };
+        let key = Step { rows: batch.rows(), read: batch.source().len(), sketches, then: None };
         if !self.steps.contains_key(&key) {
             let device = self.device.clone();
-            let mut nobody = Watch { probe: None, positions: Vec::new() };
-            let graph = device.record(|| self.launches(batch, sketches, &mut nobody))?;
+            let graph = device.record(|| self.launches(batch, sketches, &mut Watch::nobody()))?;
             self.steps.insert(key, graph);
         }
         // SAFETY: parameters are addresses of buffers of `work`, `rope`, `pages` and `weights`, which live as long as the graphs:
@@ -137,7 +146,7 @@ impl CudaModel {
     }
 
     /// Everything from tokens to final-norm outputs.
-    fn launches(&mut self, batch: &Batch, sketches: bool, watch: &mut Watch<'_, '_>) -> Result<()> {
+    pub(super) fn launches(&mut self, batch: &Batch, sketches: bool, watch: &mut Watch<'_, '_>) -> Result<()> {
         let hidden = self.config().hidden_size;
         self.embed(batch)?;
         watch.show(-1, Stage::Embedding, &self.work.x, stride(hidden), 0..hidden)?;
@@ -156,15 +165,14 @@ impl CudaModel {
         self.finish(batch, sketches, watch)
     }
 
-    /// Everything that changes from pass to pass.
-    fn upload(&mut self, batch: &Batch, projection: &[i32]) -> Result<()> {
+    /// Everything that changes from pass to pass, for positions up to `last`.
+    pub(super) fn upload(&mut self, batch: &Batch, projection: &[i32], last: usize) -> Result<()> {
         let (rows, sequences) = (batch.rows(), batch.pages.len());
         if rows > self.limits.rows as usize || sequences > self.limits.sequences as usize {
             let problem =
                 format!("{rows} rows of {sequences} sequences in a pass, there is room for {:?}", self.limits);
             return Err(Error::Request { field: "step_rows".into(), problem });
         }
-        let last = batch.position.iter().copied().max().unwrap_or(0) as usize;
         let (device, config) = (&self.device, self.checkpoint.config());
         if self.rope.grow(device, last + 1, config)? {
             self.steps.clear();
@@ -192,6 +200,7 @@ impl CudaModel {
             work.projection.queue(0, projection)?;
             work.projected.extend_from_slice(projection);
         }
+        self.kept = vec![None; rows];
         for (at, &row) in source.iter().enumerate() {
             self.kept[batch.origin[row as usize]] = Some(at as u32);
         }
@@ -381,11 +390,8 @@ impl CudaModel {
         let mut pass = Pass { sketches: Vec::new(), faults: vec![None; total] };
         for row in 0..batch.rows() {
             let word = told.get(row);
-            let (layer, stage) = ((word >> 16) as usize, word >> 8 & 0xff);
-            // What the last layer makes of a row that nobody reads is nobody's fault.
-            let read = batch.read[row] || layer + 1 < layers || layer + 1 == layers && stage < abi::STAGE_QUERY;
-            if word != abi::NO_FAULT && read {
-                let position = batch.position[row] as usize;
+            if is_told(word, layers, batch.read[row]) {
+                let (layer, position) = ((word >> 16) as usize, batch.position[row] as usize);
                 pass.faults[batch.origin[row]] = Some(Fault { kind: fault_kind(word), layer, position });
             }
         }

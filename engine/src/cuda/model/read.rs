@@ -80,7 +80,7 @@ impl CudaModel {
         Ok(())
     }
 
-    fn set_sampling(&mut self, sampling: Sampling, logprobs: bool, store: bool) -> Result<()> {
+    pub(super) fn set_sampling(&mut self, sampling: Sampling, logprobs: bool, store: bool) -> Result<()> {
         if self.head.asked != Some((sampling, logprobs, store)) {
             self.head.asked = None;
             self.head.reading.set_sampling(&sampling, logprobs, store)?;
@@ -98,12 +98,7 @@ impl CudaModel {
                 contexts.push(q.context);
             }
         }
-        let updates = self.head.contexts.place(&contexts);
-        if let Err(error) = self.note(&updates, &contexts) {
-            // Tables that lack ids would penalize too little, and nobody would see it.
-            self.head.contexts.forget();
-            return Err(error);
-        }
+        let updates = self.place(&contexts)?;
         let mut row = 0;
         let one = |(i, q): (usize, &Question<'_>)| {
             row += usize::from(i > 0 && questions[i - 1].row != q.row);
@@ -118,6 +113,17 @@ impl CudaModel {
             }
         };
         Ok(questions.iter().enumerate().map(one).collect())
+    }
+
+    /// Tables of contexts, up to date.
+    pub(super) fn place(&mut self, contexts: &[&Context]) -> Result<Vec<Update>> {
+        let updates = self.head.contexts.place(contexts);
+        if let Err(error) = self.note(&updates, contexts) {
+            // Tables that lack ids would penalize too little, and nobody would see it.
+            self.head.contexts.forget();
+            return Err(error);
+        }
+        Ok(updates)
     }
 
     /// Brings the tables of contexts up to date.
@@ -139,23 +145,39 @@ impl CudaModel {
 
     /// The head over hidden states, whose questions were asked.
     fn run_head(&mut self, rows: &[Row<'_>]) -> Result<()> {
-        let hidden = self.config().hidden_size;
-        let (ld, count) = (stride(hidden), rows.len() as u32);
-        let (work, head) = (&mut self.work, &mut self.head);
+        let (ld, count) = (stride(self.config().hidden_size), rows.len() as u32);
         let kept = |row: &Row<'_>| match row {
             Row::Pass(row) => self.kept[*row].expect("what is asked for was read"),
             Row::Held(_) => 0,
         };
-        head.gather.token.queue(0, &rows.iter().map(kept).collect::<Vec<_>>())?;
-        // Rows of floats are gathered as rows of an embedding are.
+        self.head.gather.token.queue(0, &rows.iter().map(kept).collect::<Vec<_>>())?;
         // SAFETY: every kept index is below the rows of a pass.
-        unsafe { self.kernels.embed.gather(&work.hidden, hidden as u32, &head.gather, &mut head.x, ld, count)? };
+        unsafe { self.gather(count) }?;
+        let head = &mut self.head;
         for (at, row) in rows.iter().enumerate() {
             if let Row::Held(held) = row {
                 head.x.queue(at * ld as usize, held)?;
             }
         }
         head.reading.clear_faults()?;
+        self.head_launches(count)
+    }
+
+    /// Takes the hidden states that `gather` names: rows of floats are gathered as rows of an embedding are.
+    ///
+    /// # Safety
+    /// They are below the rows of a pass.
+    pub(super) unsafe fn gather(&mut self, count: u32) -> Result<()> {
+        let hidden = self.config().hidden_size;
+        let (work, head) = (&self.work, &mut self.head);
+        let (columns, ld) = (hidden as u32, stride(hidden));
+        // SAFETY: passed on.
+        unsafe { self.kernels.embed.gather(&work.hidden, columns, &head.gather, &mut head.x, ld, count) }
+    }
+
+    /// The head over the first `count` hidden states that were gathered.
+    pub(super) fn head_launches(&mut self, count: u32) -> Result<()> {
+        let (ld, head) = (stride(self.checkpoint.config().hidden_size), &mut self.head);
         let x = Rows { x: &head.x, stride: ld, count: RowCount::exactly(count) };
         let layer = self.checkpoint.config().num_hidden_layers as u32;
         let mut faults = Faults { words: head.reading.fault_mut(), layer, stage: abi::STAGE_HEAD };

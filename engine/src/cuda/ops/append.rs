@@ -1,6 +1,6 @@
 //! append.cu: a step's answers become the next step's inputs and the host's records.
 
-use super::super::{Device, DeviceBuffer, Kernel, LaunchShape, abi};
+use super::super::{Device, DeviceBuffer, Kernel, LaunchShape, PinnedBuffer, abi};
 use super::reading::{Reading, refuse_unless};
 use crate::Result;
 
@@ -19,27 +19,44 @@ pub struct NextStep<'a> {
     pub position: &'a mut DeviceBuffer<u32>,
 }
 
-/// Records of the last steps.
+/// Records of the last steps, in host memory that kernels write to. Where a step's questions are asked in several parts,
+/// each part counts its own steps.
 #[derive(Debug)]
 pub struct Ring {
-    records: DeviceBuffer<abi::record>,
+    records: PinnedBuffer<abi::record>,
     step: DeviceBuffer<u32>,
     steps: u32,
     questions: u32,
 }
 
+/// Which of a step's questions a reading has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Counted from 0.
+    pub index: u32,
+    /// Number of its first question, and row of the step that it is asked of.
+    pub first: u32,
+}
+
 impl Ring {
-    /// For `steps` steps of up to `questions` questions.
+    /// For `steps` steps of up to `questions` questions in up to `parts` parts.
     ///
     /// # Errors
     /// [`crate::Error::Request`] when one is 0, [`crate::Error::Device`] with the driver's words.
-    pub fn new(device: &Device, steps: u32, questions: u32) -> Result<Self> {
-        refuse_unless(steps > 0 && questions > 0, "ring", || format!("{steps} steps of {questions} questions"))?;
-        let records = DeviceBuffer::zeroed(device, steps as usize * questions as usize)?;
-        Ok(Self { records, step: DeviceBuffer::zeroed(device, 1)?, steps, questions })
+    pub fn new(device: &Device, steps: u32, questions: u32, parts: u32) -> Result<Self> {
+        refuse_unless(steps > 0 && questions > 0 && parts > 0, "ring", || {
+            format!("{steps} steps of {questions} questions in {parts} parts")
+        })?;
+        let records = PinnedBuffer::zeroed(device, steps as usize * questions as usize)?;
+        Ok(Self { records, step: DeviceBuffer::zeroed(device, parts as usize)?, steps, questions })
     }
 
-    /// Steps whose records are complete, modulo 2^32, after everything queued.
+    /// Steps there is room for.
+    pub fn steps(&self) -> u32 {
+        self.steps
+    }
+
+    /// Steps of the first part whose records are complete, modulo 2^32, after everything queued.
     ///
     /// # Errors
     /// [`crate::Error::Device`] with the driver's words.
@@ -47,12 +64,13 @@ impl Ring {
         Ok(self.step.read(0, 1)?[0])
     }
 
-    /// Records of a step, by question, as long as no later one has taken their place.
+    /// What a step that was waited for says of a question, as long as no later one has taken its place.
     ///
-    /// # Errors
-    /// [`crate::Error::Device`] with the driver's words.
-    pub fn records(&self, step: u32) -> Result<Vec<abi::record>> {
-        self.records.read((step % self.steps) as usize * self.questions as usize, self.questions as usize)
+    /// # Panics
+    /// When there is no such question.
+    pub fn record(&self, step: u32, question: u32) -> abi::record {
+        assert!(question < self.questions, "question {question} of {}", self.questions);
+        self.records.get((step % self.steps) as usize * self.questions as usize + question as usize)
     }
 }
 
@@ -65,7 +83,7 @@ impl Append {
         Ok(Self { kernel: device.kernel("append", 0)? })
     }
 
-    /// Takes the answers to the questions asked last. `sketch` is by row of the head.
+    /// Takes the answers to the questions asked last, which are `part` of the step's. `sketch` is by row of the step.
     ///
     /// # Errors
     /// [`crate::Error::Request`] for buffers that are too small, [`crate::Error::Device`] with the driver's words.
@@ -79,22 +97,27 @@ impl Append {
         eos: &DeviceBuffer<u32>,
         next: &mut NextStep<'_>,
         ring: &mut Ring,
+        part: Part,
     ) -> Result<()> {
-        let shape = *reading.shape();
-        refuse_unless(ring.questions >= shape.questions, "ring", || format!("{} questions", ring.questions))?;
-        refuse_unless(sketch.is_none_or(|s| s.len() >= shape.rows as usize), "sketch", || "a row has none".into())?;
+        let (first, asked, rows) = (part.first as usize, reading.asked(), reading.used_rows());
+        refuse_unless(
+            first + asked <= ring.questions as usize && (part.index as usize) < ring.step.len(),
+            "ring",
+            || format!("{asked} questions as {part:?} of {} in {}", ring.questions, ring.step.len()),
+        )?;
+        refuse_unless(sketch.is_none_or(|s| s.len() >= first + rows), "sketch", || "a row has none".into())?;
         let context_stride = reading.stride();
         let params = abi::append_params {
             questions: reading.questions_mut().as_mut_ptr(),
             answers: reading.answer_words().as_ptr(),
             count: reading.count().as_ptr(),
-            sketch: sketch.map_or(std::ptr::null(), DeviceBuffer::as_ptr),
+            sketch: sketch.map_or(std::ptr::null(), |s| s.as_ptr().wrapping_add(first)),
             eos: eos.as_ptr(),
             token: next.token.as_mut_ptr(),
             position: next.position.as_mut_ptr(),
             context: reading.context_mut().as_mut_ptr(),
-            ring: ring.records.as_mut_ptr(),
-            step: ring.step.as_mut_ptr(),
+            ring: ring.records.as_mut_ptr().wrapping_add(first),
+            step: ring.step.as_mut_ptr().wrapping_add(part.index as usize),
             eos_count: eos.len() as u32,
             context_stride,
             ring_steps: ring.steps,

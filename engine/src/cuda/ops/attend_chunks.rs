@@ -164,8 +164,7 @@ impl AttendChunks {
     /// [`crate::Error::Request`] for buffers that are too small, [`crate::Error::Device`] with the driver's words.
     ///
     /// # Safety
-    /// Items name pages of `pages`, rows below `rows` and chunks below those of `partials`, and each row's position is at
-    /// or behind the chunk's first.
+    /// Items name pages of `pages`, rows below `rows` and chunks below those of `partials`.
     #[allow(clippy::too_many_arguments)]
     pub unsafe fn run(
         &self,

@@ -75,6 +75,34 @@ impl ReadingShape {
     }
 }
 
+/// Questions in device memory, with room for as many as the [`Reading`] they are made for.
+#[derive(Debug)]
+pub struct Asked {
+    questions: DeviceBuffer<abi::question>,
+    first_question: DeviceBuffer<u32>,
+    rows: DeviceBuffer<u32>,
+    count: DeviceBuffer<u32>,
+    asked: usize,
+    used_rows: usize,
+}
+
+impl Asked {
+    /// None so far.
+    ///
+    /// # Errors
+    /// [`Error::Device`] with the driver's words.
+    pub fn new(device: &Device, shape: &ReadingShape) -> Result<Self> {
+        Ok(Self {
+            questions: DeviceBuffer::zeroed(device, shape.questions as usize)?,
+            first_question: DeviceBuffer::zeroed(device, shape.rows as usize + 1)?,
+            rows: DeviceBuffer::zeroed(device, 1)?,
+            count: DeviceBuffer::zeroed(device, 1)?,
+            asked: 0,
+            used_rows: 0,
+        })
+    }
+}
+
 /// Questions, context tables, what the head leaves of its chunks, and answers.
 #[derive(Debug)]
 pub struct Reading {
@@ -82,12 +110,7 @@ pub struct Reading {
     mode: u32,
     logprobs: bool,
     sampling: DeviceBuffer<abi::sampling>,
-    questions: DeviceBuffer<abi::question>,
-    asked: usize,
-    used_rows: usize,
-    first_question: DeviceBuffer<u32>,
-    rows: DeviceBuffer<u32>,
-    count: DeviceBuffer<u32>,
+    asked: Asked,
     context: DeviceBuffer<u32>,
     sums: [DeviceBuffer<f32>; 4],
     best_key: DeviceBuffer<u64>,
@@ -120,12 +143,7 @@ impl Reading {
             mode: abi::MODE_GREEDY,
             logprobs: false,
             sampling: DeviceBuffer::zeroed(device, 1)?,
-            questions: DeviceBuffer::zeroed(device, questions)?,
-            asked: 0,
-            used_rows: 0,
-            first_question: DeviceBuffer::zeroed(device, rows + 1)?,
-            rows: DeviceBuffer::zeroed(device, 1)?,
-            count: DeviceBuffer::zeroed(device, 1)?,
+            asked: Asked::new(device, &shape)?,
             context: DeviceBuffer::from_slice(device, &empty)?,
             sums: [sums()?, sums()?, sums()?, sums()?],
             best_key: DeviceBuffer::zeroed(device, questions * chunks)?,
@@ -182,11 +200,17 @@ impl Reading {
         let rows = first.len() as u32;
         first.push(questions.len() as u32);
         let words: Vec<abi::question> = questions.iter().map(|q| q.to_abi()).collect();
-        (self.asked, self.used_rows) = (questions.len(), rows as usize);
-        self.questions.queue(0, &words)?;
-        self.first_question.queue(0, &first)?;
-        self.rows.queue(0, &[rows])?;
-        self.count.queue(0, &[questions.len() as u32])
+        let to = &mut self.asked;
+        (to.asked, to.used_rows) = (questions.len(), rows as usize);
+        to.questions.queue(0, &words)?;
+        to.first_question.queue(0, &first)?;
+        to.rows.queue(0, &[rows])?;
+        to.count.queue(0, &[questions.len() as u32])
+    }
+
+    /// Goes on with other questions, which were made for the same shape; the present ones are kept in their place.
+    pub fn exchange(&mut self, other: &mut Asked) {
+        std::mem::swap(&mut self.asked, other);
     }
 
     /// Forgets the faults of all rows.
@@ -207,8 +231,8 @@ impl Reading {
     /// As [`DeviceBuffer::queue_read`].
     pub unsafe fn queue_answers(&self, told: &mut PinnedBuffer<abi::answer>, at: usize) -> Result<usize> {
         // SAFETY: passed on.
-        unsafe { self.answers.queue_read(0, self.asked, told, at) }?;
-        Ok(self.asked)
+        unsafe { self.answers.queue_read(0, self.asked.asked, told, at) }?;
+        Ok(self.asked.asked)
     }
 
     /// The answers to the questions asked last, after everything queued.
@@ -216,7 +240,7 @@ impl Reading {
     /// # Errors
     /// [`Error::Device`] with the driver's words.
     pub fn answers(&self) -> Result<Vec<Answer>> {
-        Ok(self.answers.read(0, self.asked)?.into_iter().map(|a| self.answer(a)).collect())
+        Ok(self.answers.read(0, self.asked.asked)?.into_iter().map(|a| self.answer(a)).collect())
     }
 
     /// An answer in words of the device.
@@ -247,7 +271,12 @@ impl Reading {
 
     /// Rows of the questions asked last.
     pub fn used_rows(&self) -> usize {
-        self.used_rows
+        self.asked.used_rows
+    }
+
+    /// Number of the questions asked last.
+    pub fn asked(&self) -> usize {
+        self.asked.asked
     }
 
     /// Fault words of rows, for the passes before the head.
@@ -270,11 +299,11 @@ impl Reading {
     }
 
     pub(super) fn questions_mut(&mut self) -> &mut DeviceBuffer<abi::question> {
-        &mut self.questions
+        &mut self.asked.questions
     }
 
     pub(super) fn count(&self) -> &DeviceBuffer<u32> {
-        &self.count
+        &self.asked.count
     }
 
     pub(super) fn answer_words(&self) -> &DeviceBuffer<abi::answer> {
@@ -293,9 +322,9 @@ impl Reading {
         let stride = self.shape.vocabulary.next_multiple_of(abi::CHUNK);
         abi::reading {
             sampling: self.sampling.as_ptr(),
-            questions: self.questions.as_ptr(),
-            first_question: self.first_question.as_ptr(),
-            rows: self.rows.as_ptr(),
+            questions: self.asked.questions.as_ptr(),
+            first_question: self.asked.first_question.as_ptr(),
+            rows: self.asked.rows.as_ptr(),
             context: self.context.as_ptr(),
             raw_n: raw_n.as_mut_ptr(),
             raw_l: raw_l.as_mut_ptr(),

@@ -2,7 +2,7 @@
 
 use super::device;
 use super::reading::{noise, seed};
-use crate::cuda::ops::append::{Append, NextStep, Ring};
+use crate::cuda::ops::append::{Append, NextStep, Part, Ring};
 use crate::cuda::ops::choose::Choose;
 use crate::cuda::ops::context::Context;
 use crate::cuda::ops::read_logits::ReadLogits;
@@ -73,7 +73,7 @@ impl Steps {
             position: DeviceBuffer::zeroed(device, sequences.len()).unwrap(),
             eos: DeviceBuffer::from_slice(device, eos).unwrap(),
             sketch: DeviceBuffer::from_slice(device, &(0..count).map(|i| 100 + i).collect::<Vec<_>>()).unwrap(),
-            ring: Ring::new(device, 3, count).unwrap(),
+            ring: Ring::new(device, 3, count, 1).unwrap(),
             device: device.clone(),
         }
     }
@@ -89,11 +89,11 @@ impl Steps {
         self.read.run(&logits, &mut self.reading).unwrap();
         self.choose.run(&mut self.reading).unwrap();
         let mut next = NextStep { token: &mut self.token, position: &mut self.position };
+        let (reading, sketch, ring) = (&mut self.reading, Some(&self.sketch), &mut self.ring);
         // SAFETY: `next_row` counts the sequences down, and `next` has a row for each.
-        unsafe { self.append.run(&mut self.reading, Some(&self.sketch), &self.eos, &mut next, &mut self.ring) }
-            .unwrap();
+        unsafe { self.append.run(reading, sketch, &self.eos, &mut next, ring, Part::default()) }.unwrap();
         assert_eq!(self.ring.steps_done().unwrap(), done + 1);
-        self.ring.records(done).unwrap()
+        (0..self.token.len() as u32).map(|q| self.ring.record(done, q)).collect()
     }
 }
 

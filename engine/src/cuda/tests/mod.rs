@@ -1,5 +1,6 @@
 //! The kernels against the scalar reference to the bit, through the unmodified driver interface.
 
+mod ahead;
 mod append;
 mod attention;
 mod bench;

@@ -8,14 +8,14 @@ use crate::types::{
 };
 use crate::{DeviceChoice, Engine, EngineOptions};
 
-fn checkpoint(seed: u64, shape: &Shape) -> Checkpoint {
+pub(super) fn checkpoint(seed: u64, shape: &Shape) -> Checkpoint {
     let bytes = synthetic::safetensors_bytes(seed, shape).unwrap();
     let tokenizer = synthetic::tokenizer_json(shape.vocab);
     Checkpoint::from_bytes(&shape.config_json(), tokenizer, vec![bytes]).unwrap()
 }
 
 /// Two blocks of hidden channels, the second in part, and two query heads a kv head.
-fn small(head_dim: usize, tied: bool, dtype: Dtype) -> Shape {
+pub(super) fn small(head_dim: usize, tied: bool, dtype: Dtype) -> Shape {
     Shape {
         hidden: 144,
         layers: 2,
@@ -31,7 +31,7 @@ fn small(head_dim: usize, tied: bool, dtype: Dtype) -> Shape {
     }
 }
 
-fn options(device: DeviceChoice) -> EngineOptions {
+pub(super) fn options(device: DeviceChoice) -> EngineOptions {
     let memory_bytes = Some(256 << 20);
     EngineOptions { device, threads: Some(1), memory_bytes, max_batch: 6, step_rows: 70, ..EngineOptions::default() }
 }
@@ -47,11 +47,11 @@ fn tokens(count: usize, from: u32, vocab: usize) -> Vec<u32> {
     (0..count as u32).map(|i| (i * 7919 + from * 104_729) % vocab as u32).collect()
 }
 
-fn projection(hidden: usize) -> Vec<i32> {
+pub(super) fn projection(hidden: usize) -> Vec<i32> {
     (0..hidden as i32).map(|i| i.wrapping_mul(-1_640_531_527)).collect()
 }
 
-fn groups(lengths: &[usize], sizes: &[usize], vocab: usize) -> Vec<Group> {
+pub(super) fn groups(lengths: &[usize], sizes: &[usize], vocab: usize) -> Vec<Group> {
     let seed = |i: usize, j: usize| Seed(std::array::from_fn(|k| (31 * i + 7 * j + k) as u8));
     let one = |(i, (length, size)): (usize, (&usize, &usize))| Group {
         prompt: tokens(*length, i as u32, vocab),
@@ -64,7 +64,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-fn assert_same(found: &Rollout, expected: &Rollout, what: &str) {
+pub(super) fn assert_same(found: &Rollout, expected: &Rollout, what: &str) {
     assert_eq!(found.tokens, expected.tokens, "tokens of {what}");
     assert_eq!(found.sketches, expected.sketches, "sketches of {what}");
     assert_eq!(bits(&found.hidden), bits(&expected.hidden), "hidden states of {what}");
@@ -280,37 +280,6 @@ fn heads_too_wide_for_a_device_are_refused_by_name() {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "--include-ignored", "cuda::tests::model::wide_heads_on_a_small_device"]);
     let output = command.env("STANDIN_CAPABILITY", "8.6").output().unwrap();
-    let told = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
-}
-
-/// In a process of its own, which counts how often it waits for a device.
-#[test]
-#[ignore = "run by a_decoding_step_waits_for_the_device_once"]
-fn waits_of_decoding() {
-    use crate::cuda::context::WAITS;
-    use std::sync::atomic::Ordering::Relaxed;
-    let shape = small(32, true, Dtype::Bf16);
-    let Some([_, mut gpu]) = engines(&|| checkpoint(6, &shape)) else { return };
-    let (groups, r) = (groups(&[20, 3], &[2, 3], shape.vocab), projection(shape.hidden));
-    let sampling = Sampling { temperature: 1.5, ..Sampling::default() };
-    let mut waits = |steps: usize| {
-        let request = GenerateRequest { sampling, projection: &r, ..GenerateRequest::new(&groups, steps, &[]) };
-        let before = WAITS.load(Relaxed);
-        let made = gpu.generate(&request, &mut unobserved).unwrap();
-        assert!(made.iter().flatten().all(|r| r.as_ref().unwrap().completion().len() == steps));
-        WAITS.load(Relaxed) - before
-    };
-    waits(3);
-    let (few, more) = (waits(10), waits(40));
-    assert_eq!(more - few, 30, "{few} waits for 10 tokens, {more} for 40");
-}
-
-#[test]
-fn a_decoding_step_waits_for_the_device_once() {
-    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "--include-ignored", "cuda::tests::model::waits_of_decoding"]);
-    let output = command.output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }

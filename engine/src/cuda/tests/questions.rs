@@ -2,7 +2,7 @@
 
 use super::device;
 use super::reading::seed;
-use crate::cuda::ops::append::Ring;
+use crate::cuda::ops::append::{Append, NextStep, Part, Ring};
 use crate::cuda::ops::context::Context;
 use crate::cuda::ops::head::{Head, HeadInput};
 use crate::cuda::ops::read_logits::ReadLogits;
@@ -42,8 +42,9 @@ fn shapes_that_kernels_do_not_take_are_refused() {
     refused("slices", new(|s| s.slices = 4));
     let wide = |s: &mut ReadingShape| (s.vocabulary, s.slices) = (30_000, abi::SLICES_MAX + 1);
     refused("slices", new(wide));
-    refused("ring", Ring::new(&device, 0, 1));
-    refused("ring", Ring::new(&device, 1, 0));
+    refused("ring", Ring::new(&device, 0, 1, 1));
+    refused("ring", Ring::new(&device, 1, 0, 1));
+    refused("ring", Ring::new(&device, 1, 1, 0));
     // Any number of multiprocessors and rows gives slices that are taken.
     let head = Head::new(&device, 64, 70).unwrap();
     for (multiprocessors, rows, vocabulary) in [(1, 1, 1), (132, 70, 300), (500, 1, 151_936), (4, 4000, 151_936)] {
@@ -78,6 +79,20 @@ fn buffers_that_are_too_small_are_refused() {
     reading.set_sampling(&Sampling::default(), true, false).unwrap();
     reading.ask(&[question(0), question(1)]).unwrap();
     refused("device buffer", reading.logits(0));
+    let words = |len: usize| DeviceBuffer::<u32>::zeroed(&device, len).unwrap();
+    let append = |reading: &mut Reading, sketches: usize, part: Part| {
+        let (mut token, mut position) = (words(8), words(8));
+        let mut next = NextStep { token: &mut token, position: &mut position };
+        let mut ring = Ring::new(&device, 2, 5, 2).unwrap();
+        // SAFETY: the questions' next rows are below 8.
+        unsafe {
+            Append::new(&device).unwrap().run(reading, Some(&words(sketches)), &words(0), &mut next, &mut ring, part)
+        }
+    };
+    append(&mut reading, 5, Part { index: 1, first: 3 }).unwrap();
+    refused("sketch", append(&mut reading, 4, Part { index: 1, first: 3 }));
+    refused("ring", append(&mut reading, 9, Part { index: 1, first: 4 }));
+    refused("ring", append(&mut reading, 9, Part { index: 2, first: 3 }));
     let logits = |len: usize| DeviceBuffer::<f32>::zeroed(&device, len).unwrap();
     let read = ReadLogits::new(&device).unwrap();
     read.run(&logits(2 * 384), &mut reading).unwrap();

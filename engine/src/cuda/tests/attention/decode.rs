@@ -76,6 +76,26 @@ fn many_chunks_are_joined_in_order() {
     assert_eq!(apart.len(), 2, "chunks within 100 powers of two, and further apart");
 }
 
+/// A sequence that has ended stays where it is while the chunks of its row are those of a place further on.
+#[test]
+fn a_row_before_a_chunk_sees_none_of_it_and_has_no_fault() {
+    let Some(device) = device() else { return };
+    for shape in [shape(4, 2, 64), shape(2, 1, 256)] {
+        let mut world = World::new(&device, shape, 2.0);
+        world.start(0, &[5, 12, 3]);
+        world.push_noise(0, 200, 1.0);
+        world.start(3, &[0, 15, 7]);
+        world.push_noise(3, 258, 1.0);
+        let (rows, planned) = ([(0, 199), (3, 126), (3, 257), (3, 127)], [(0, 299), (3, 257), (3, 257), (3, 128)]);
+        for rows_per_item in [1, 16] {
+            world.ask(&rows);
+            let out = world.decode_planned(&rows, &planned, rows_per_item);
+            agree(&world, &rows, &out, "chunks ahead");
+            assert_eq!(out.faults, [abi::NO_FAULT; 4]);
+        }
+    }
+}
+
 /// More columns than a group of 32 has, so that a block goes through its page's integers several times.
 #[test]
 fn many_rows_of_one_page_are_several_groups_of_columns() {

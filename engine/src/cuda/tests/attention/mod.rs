@@ -248,9 +248,14 @@ impl World {
 
     /// attend_chunks and combine_chunks for the rows asked.
     fn decode(&mut self, rows: &[Row], rows_per_item: usize) -> Out {
+        self.decode_planned(rows, rows, rows_per_item)
+    }
+
+    /// The same by the chunks of `planned`, the same slots at positions that may be further on.
+    fn decode_planned(&mut self, rows: &[Row], planned: &[Row], rows_per_item: usize) -> Out {
         let s = self.shape;
         let listed: Vec<(&[PageId], usize)> =
-            rows.iter().map(|&(slot, p)| (&self.sequences[slot].pages[..], p)).collect();
+            planned.iter().map(|&(slot, p)| (&self.sequences[slot].pages[..], p)).collect();
         let plan = ChunkPlan::new(&listed, rows_per_item);
         let mut items = ChunkItems::new(&self.device, plan.reads() + 3).unwrap();
         items.set(&plan).unwrap();

@@ -135,6 +135,25 @@ fn rows_beyond_the_count_are_not_touched() {
     assert!(before[3 * page..4 * page] != after[3 * page..4 * page], "a present row was not");
 }
 
+/// Values of four neighbours fill words together, but not where the launch ends before the fourth.
+#[test]
+fn three_of_four_neighbours_leave_the_fourths_bytes_alone() {
+    let Some(device) = device() else { return };
+    let mut world = World::new(&device, shape(4, 2, 64), 1.0);
+    world.start(0, &[3]);
+    let reader = Reader { shape: world.shape, pool: world.pages.pool_mut().to_vec().unwrap() };
+    let mut rows: Vec<_> = (0..8).map(|i| (0, row(&world, i, 1.0))).collect();
+    let absent = rows.split_off(7);
+    world.store(&rows, &absent);
+    let after = world.pages.pool_mut().to_vec().unwrap();
+    let changed = |at: usize| {
+        let bytes = (0..64).map(|channel| reader.value_at(3, 1, at, channel));
+        bytes.filter(|byte| after[*byte] != reader.pool[*byte]).count()
+    };
+    assert!((0..7).all(|at| changed(at) > 32), "{:?}", (0..7).map(changed).collect::<Vec<_>>());
+    assert_eq!(changed(7), 0);
+}
+
 #[test]
 fn a_head_that_no_quantizer_takes_is_zeros_and_the_first_fault_is_kept() {
     let Some(device) = device() else { return };
