@@ -18,7 +18,7 @@ use grail_protocol::verify::{Verdict, Verifier};
 use grail_protocol::window::GroupText;
 use grail_protocol::{AccountId, Hash};
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinSet, block_in_place, spawn_blocking};
 
 use super::fetch::{Fetched, Fetcher};
@@ -26,7 +26,7 @@ use super::judge::{Finding, Judge};
 use super::load::Load;
 use super::publish::{Publication, Shelf};
 use super::watch::Watch;
-use super::{BeaconEntry, Book, Miner, Submission, Waiting, Weighing, WindowEntry};
+use super::{BeaconEntry, Book, BookError, Miner, Submission, Waiting, Weighing, WindowEntry};
 use crate::beacon::client::Beacon;
 use crate::subnet::{Ended, Event, Events, Judged, OwnBucket, Stop, Stopper, Subnet, head_of};
 
@@ -210,7 +210,7 @@ impl<'a, E: Environment> Validator<'a, E> {
             permits: Arc::new(Semaphore::new(self.options.fetches)),
             window,
             stop: stop.clone(),
-            probed: OnceCell::new(),
+            probed: Mutex::default(),
         });
         // Tasks of their own: a download must not stand still while another file is judged.
         let mut fetching = JoinSet::new();
@@ -279,8 +279,10 @@ impl<'a, E: Environment> Validator<'a, E> {
             return Ok(());
         }
         match self.set_weights(window).await {
-            Ok(true) => self.publish(window).await,
+            Ok(true) => self.publish(window).await?,
             Ok(false) => {}
+            // What failed once fails until it is opened again, and says less each time.
+            Err(error) if is_of_book(&error) => return Err(error),
             Err(error) => self.events.tell(Event::WeightsNotSet { window, why: format!("{error:#}") }),
         }
         Ok(())
@@ -304,8 +306,7 @@ impl<'a, E: Environment> Validator<'a, E> {
                 self.book.submitted(&Submission { waiting: None, ..submission })?;
                 self.events.tell(Event::WeightsSet { window, weights });
             }
-            self.publish(window).await;
-            return Ok(());
+            return self.publish(window).await;
         }
         Ok(())
     }
@@ -357,7 +358,7 @@ impl<'a, E: Environment> Validator<'a, E> {
         Ok(is_shown)
     }
 
-    async fn publish(&self, window: u64) {
+    async fn publish(&self, window: u64) -> Result<()> {
         let publication = Publication {
             book: &self.book,
             shelf: &self.shelf,
@@ -365,10 +366,18 @@ impl<'a, E: Environment> Validator<'a, E> {
             validator: self.signer.account(),
             events: &self.events,
         };
-        if let Err(error) = publication.up_to(window).await {
-            tracing::warn!("publishing records: {error:#}; it is tried again with the next weights");
+        match publication.up_to(window).await {
+            Err(error) if is_of_book(&error) => return Err(error),
+            Err(error) => tracing::warn!("publishing records: {error:#}; it is tried again with the next weights"),
+            Ok(()) => {}
         }
+        Ok(())
     }
+}
+
+/// Whether the database failed: no trouble of others, and none that passes.
+fn is_of_book(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<BookError>())
 }
 
 /// A verdict on what was fetched; our own trouble is none.
@@ -413,4 +422,18 @@ fn told_of(window: u64, miner: Miner, finding: &Finding) -> Judged {
 #[must_use]
 pub fn folder(data: &Path, network_id: &[u8; 32], hotkey: &str) -> PathBuf {
     data.join("validate").join(hex::encode(&network_id[..8])).join(hotkey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_fails_is_told_from_trouble_of_others() {
+        let failed = redb::Error::Io(std::io::ErrorKind::StorageFull.into());
+        let failed = BookError::Database { path: PathBuf::from("book.redb"), source: Box::new(failed) };
+        assert!(is_of_book(&anyhow::Error::from(failed).context("weights")));
+        let others = anyhow::anyhow!("the chain is away").context("weights");
+        assert!(!is_of_book(&others));
+    }
 }
