@@ -45,6 +45,14 @@ enum RootError {
     Over,
 }
 
+/// A disk that takes no note costs the next start the same steps once more; it keeps no file back whose root is on chain.
+fn note(folder: &Path, stage: Stage) {
+    if let Err(error) = set_stage(folder, stage) {
+        let error = anyhow::Error::from(error);
+        tracing::warn!("how far the window came is not noted, and it is published again at the next start: {error:#}");
+    }
+}
+
 impl RootError {
     fn advise(&self) -> Retry {
         let transient = match self {
@@ -116,9 +124,9 @@ impl Publisher {
                 _ => Ok(false),
             };
         }
-        set_stage(folder, Stage::Rooted)?;
+        note(folder, Stage::Rooted);
         self.upload(closed).await?;
-        set_stage(folder, Stage::Published)?;
+        note(folder, Stage::Published);
         Ok(true)
     }
 

@@ -23,7 +23,8 @@ pub struct Patience {
 pub enum Retry {
     /// Another attempt after the usual pause.
     Later,
-    /// Another attempt after this time; nothing is wrong.
+    /// Another attempt after this time, or after the longest pause: what the time was told from, a clock, may be set
+    /// right meanwhile. Nothing is wrong.
     After(Duration),
     /// No other attempt.
     Never,
@@ -107,7 +108,7 @@ impl Patience {
             };
             let pause = match advise(&error) {
                 Retry::Never => return Err(Ended::Failed(error)),
-                Retry::After(pause) => pause,
+                Retry::After(pause) => pause.min(self.longest),
                 Retry::Later => {
                     let pause = self.pause(failed);
                     tracing::warn!(wait_s = pause.as_secs_f64(), "{what}: {error}; waiting");
@@ -167,6 +168,13 @@ mod tests {
     async fn what_comes_back_is_waited_for() {
         assert_eq!(failing(3, || MS, |_| Retry::Later).await, (4, Ok(7)));
         assert_eq!(failing(3, || MS, |_| Retry::After(MS)).await, (4, Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn nobody_sleeps_longer_than_the_longest_pause_for_what_a_wrong_clock_says() {
+        let an_hour = |_: &String| Retry::After(Duration::from_secs(3600));
+        let asked = tokio::time::timeout(Duration::from_secs(60), failing(3, || Duration::MAX, an_hour)).await;
+        assert_eq!(asked, Ok((4, Ok(7))));
     }
 
     #[tokio::test]

@@ -1,12 +1,13 @@
 //! Files of miners, from their buckets to this machine: bounded in number, size and time, and hashed on the way.
 //!
 //! Nothing is inflated before its hash is the one on chain. The first attempt is made when the window's challenge is
-//! known: a file that is not there then is late. What fails otherwise is tried three times over a window's length; then
-//! the miner's file is unreadable, if this validator can reach its own bucket. If it cannot, that is its own trouble.
+//! known: a file that is not there then is late. What fails otherwise is tried three times over a window's length, and
+//! once more when this validator has reached its own bucket after that: then the miner's file is unreadable. If it
+//! cannot reach its own bucket, that is its own trouble.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use grail_protocol::AccountId;
 use grail_protocol::ss58;
@@ -15,7 +16,7 @@ use grail_protocol::window::MAX_STORED_BYTES;
 use grail_store::{Error as StoreError, ReadCredentials, Store};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Mutex, Semaphore};
 
 use super::Committed;
 use crate::subnet::{OwnBucket, Part, Stop, Subnet, file_key};
@@ -50,8 +51,8 @@ pub struct Fetcher {
     pub window: u64,
     /// Whether to stop.
     pub stop: Stop,
-    /// Whether our own bucket works, once somebody had to know.
-    pub probed: OnceCell<Result<(), String>>,
+    /// Whether our own bucket worked when it was last asked, and since when that holds.
+    pub probed: Mutex<Option<(Instant, Result<(), String>)>>,
 }
 
 /// Why an attempt gave no file.
@@ -111,16 +112,38 @@ impl Fetcher {
             }
             tracing::debug!(hotkey = address, attempt, "file: {last}");
         }
+        // What kept us from their bucket may have been on our side, and over before we look at our own.
+        if self.probe().await.is_ok() {
+            match self.attempt(&store, &key, &path, &root.file_hash, &part).await {
+                Ok(()) => return Fetched::File(path),
+                Err(Miss::Disk(error)) => return Fetched::Trouble(format!("{}: {error}", path.display())),
+                Err(_) => {}
+            }
+        }
         self.blame(ReasonKind::Unreadable, "file", format!("sha256 {expected}"), last).await
     }
 
     /// The miner's fault, if we can reach a bucket at all.
     async fn blame(&self, kind: ReasonKind, field: &str, expected: String, found: String) -> Fetched {
-        let probe = || async { self.own.store.probe().await.map_err(|e| e.to_string()) };
-        match self.probed.get_or_init(probe).await {
+        match self.probe().await {
             Ok(()) => Fetched::Void(Reason::of_file(kind, field, expected, found)),
             Err(error) => Fetched::Trouble(format!("the own bucket: {error}")),
         }
+    }
+
+    /// Whether our own bucket works: asked from now on, by us or somebody else.
+    async fn probe(&self) -> Result<(), String> {
+        let asked = Instant::now();
+        let mut probed = self.probed.lock().await;
+        if let Some((begun, result)) = &*probed
+            && *begun >= asked
+        {
+            return result.clone();
+        }
+        let begun = Instant::now();
+        let result = self.own.store.probe().await.map_err(|e| e.to_string());
+        *probed = Some((begun, result.clone()));
+        result
     }
 
     /// Between attempts; whether to go on.
@@ -163,5 +186,98 @@ impl Fetcher {
             true => Ok(()),
             false => Err(Miss::OtherHash(format!("sha256 {}", hex::encode(found)))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::subnet::local::{Description, LocalNet, LocalOptions, Ports, Sizes, VALIDATOR, development_key};
+    use crate::subnet::{ModelIdentity, Stopper, clients, local_store, settle};
+    use grail_localnet::bucket::Access;
+    use grail_protocol::window_root::WindowRoot;
+    use grail_store::Endpoint;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use tokio::io::copy_bidirectional;
+    use tokio::net::{TcpListener, TcpStream};
+
+    const WINDOW: u64 = 4;
+
+    fn options(folder: &Path) -> LocalOptions {
+        let sizes = Sizes { window_length: Some(WINDOW), ..Sizes::default() };
+        LocalOptions {
+            folder: folder.to_owned(),
+            ports: Ports::default(),
+            block_time: Some(Duration::from_millis(100)),
+            sizes,
+            commit_reveal: None,
+            upgrade_at: None,
+            model: ModelIdentity { name: "none".into(), digest: [7; 32], eos_ids: vec![1] },
+            validators: Vec::new(),
+            miners: Vec::new(),
+        }
+    }
+
+    /// A way to the buckets that is open while `is_open` says so. Whoever comes sets `asked`.
+    async fn gate(at: &Description, is_open: &Arc<AtomicBool>, asked: &Arc<AtomicBool>) -> String {
+        let service = at.bucket.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (is_open, asked) = (Arc::clone(is_open), Arc::clone(asked));
+        tokio::spawn(async move {
+            while let Ok((mut party, _)) = listener.accept().await {
+                asked.store(true, Ordering::SeqCst);
+                if is_open.load(Ordering::SeqCst) {
+                    let mut service = TcpStream::connect(&service).await.unwrap();
+                    tokio::spawn(async move { copy_bidirectional(&mut party, &mut service).await });
+                }
+            }
+        });
+        url
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn trouble_that_ends_before_the_own_bucket_is_asked_costs_no_honest_miner_a_window() {
+        let folder = tempfile::tempdir().unwrap();
+        let net = LocalNet::start(&options(folder.path())).await.unwrap();
+        let at = net.description();
+        let subnet = clients(net.network().clone(), at).await.unwrap();
+        let (validator, miner) = (development_key(VALIDATOR).account(), development_key("//Bob"));
+        let bucket = settle(&subnet, at, &miner).await.unwrap();
+        let account = miner.account();
+        bucket.store.put(&file_key(&ss58::encode(&account), WINDOW), b"a file".to_vec()).await.unwrap();
+        let root = WindowRoot::of_file(WINDOW, b"a file");
+        let committed = Committed { root, credentials: bucket.read.to_commitment().to_vec() };
+        let (_stopper, stop) = Stopper::new();
+        let flag = |is: bool| Arc::new(AtomicBool::new(is));
+        let fetch = async |to_miners: &Arc<AtomicBool>, to_own: &Arc<AtomicBool>, own_asked: &Arc<AtomicBool>| {
+            let tried = flag(false);
+            let miners = gate(at, to_miners, &tried).await;
+            let own = gate(at, to_own, own_asked).await;
+            let own = OwnBucket::local(&own, &Access::derive(&at.secret, &validator), local_store()).unwrap();
+            let fetcher = Fetcher {
+                subnet: Subnet { buckets: Endpoint::At(miners), ..subnet.clone() },
+                own,
+                folder: folder.path().to_owned(),
+                permits: Arc::new(Semaphore::new(1)),
+                window: WINDOW,
+                stop: stop.clone(),
+                probed: Mutex::default(),
+            };
+            let fetched = fetcher.fetch(&account, Some(&committed)).await;
+            assert!(tried.load(Ordering::SeqCst));
+            fetched
+        };
+        // Nothing is reached until the own bucket is asked, and all of it from then on.
+        let both = flag(false);
+        assert!(matches!(fetch(&both, &flag(true), &both).await, Fetched::File(_)));
+        // Controls: a miner's bucket that stays away is the miner's trouble, an own one that is away the validator's.
+        let (away, asked) = (flag(false), flag(false));
+        let fetched = fetch(&away, &flag(true), &asked).await;
+        assert!(matches!(&fetched, Fetched::Void(r) if r.kind == ReasonKind::Unreadable), "{fetched:?}");
+        let fetched = fetch(&away, &away, &asked).await;
+        assert!(matches!(&fetched, Fetched::Trouble(why) if why.contains("the own bucket")), "{fetched:?}");
+        assert!(asked.load(Ordering::SeqCst));
+        net.shutdown().await;
     }
 }

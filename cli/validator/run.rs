@@ -17,7 +17,7 @@ use grail_protocol::verify::Verifier;
 use grail_protocol::window::GroupText;
 use grail_protocol::{Hash, ss58};
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, Semaphore, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet, block_in_place, spawn_blocking};
 
 use super::fetch::Fetcher;
@@ -230,7 +230,7 @@ impl<'a, E: Environment> Validator<'a, E> {
             permits: Arc::new(Semaphore::new(self.options.fetches)),
             window,
             stop: stop.clone(),
-            probed: OnceCell::new(),
+            probed: Mutex::default(),
         });
         // Tasks of their own: a download must not stand still while another file is judged.
         let mut fetching = JoinSet::new();

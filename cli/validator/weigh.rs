@@ -6,7 +6,7 @@ use grail_protocol::environment::Environment;
 
 use super::publish::Publication;
 use super::run::Validator;
-use super::{Miner, Submission, Waiting};
+use super::{BookError, Miner, Submission, Waiting};
 use crate::subnet::Event;
 
 /// Version of the verdicts for a network that asks validators for one.
@@ -23,8 +23,10 @@ impl<E: Environment> Validator<'_, E> {
         // Reads before the call that sets them.
         let longest = self.subnet.chain.longest_call().saturating_mul(3);
         match part.within(longest, self.set_weights(window)).await {
-            Ok(true) => self.publish(window).await,
+            Ok(true) => self.publish(window).await?,
             Ok(false) => {}
+            // What failed once fails until it is opened again, and says less each time.
+            Err(error) if is_of_book(&error) => return Err(error),
             Err(error) => self.events.tell(Event::WeightsNotSet { window, why: format!("{error:#}") }),
         }
         Ok(())
@@ -49,8 +51,7 @@ impl<E: Environment> Validator<'_, E> {
                 self.book.submitted(&Submission { waiting: None, ..submission })?;
                 self.events.tell(Event::WeightsSet { window, weights });
             }
-            self.publish(window).await;
-            return Ok(());
+            return self.publish(window).await;
         }
         Ok(())
     }
@@ -102,7 +103,7 @@ impl<E: Environment> Validator<'_, E> {
         Ok(is_shown)
     }
 
-    async fn publish(&self, window: u64) {
+    async fn publish(&self, window: u64) -> Result<()> {
         let publication = Publication {
             book: &self.book,
             shelf: &self.shelf,
@@ -111,14 +112,38 @@ impl<E: Environment> Validator<'_, E> {
             events: &self.events,
             part: self.subnet.part(),
         };
-        if let Err(error) = publication.up_to(window).await {
-            tracing::warn!("publishing records: {error:#}; it is tried again with the next weights");
-            return;
+        match publication.up_to(window).await {
+            Err(error) if is_of_book(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!("publishing records: {error:#}; it is tried again with the next weights");
+                return Ok(());
+            }
+            Ok(()) => {}
         }
         if let Some(folder) = &self.options.export
             && let Err(error) = self.shelf.hand_over(window, folder)
         {
             tracing::warn!("--export: {error:#}; it is tried again with the next weights");
         }
+        Ok(())
+    }
+}
+
+/// Whether the database failed: no trouble of others, and none that passes.
+fn is_of_book(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<BookError>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_fails_is_told_from_trouble_of_others() {
+        let failed = redb::Error::Io(std::io::ErrorKind::StorageFull.into());
+        let failed = BookError::Database { path: std::path::PathBuf::from("book.redb"), source: Box::new(failed) };
+        assert!(is_of_book(&anyhow::Error::from(failed).context("weights")));
+        let others = anyhow::anyhow!("the chain is away").context("weights");
+        assert!(!is_of_book(&others));
     }
 }

@@ -63,6 +63,28 @@ fn a_network_that_goes_away_in_a_window_costs_no_window() {
     miner.event("another window", PATIENCE, |e| e["event"] == "window_begun" && e["window"].as_u64() > Some(window));
 }
 
+#[test]
+fn a_disk_that_takes_no_note_keeps_no_file_back() {
+    let mut net = Net::start(&SIZES);
+    let mut miner = net.party("mine", &["--batch", "1"]);
+    let (window, who) = (begun(&mut miner), account(MINER));
+    let one = || (groups_on_disk(&net, &who, window) > 0).then_some(());
+    eventually("a group", PATIENCE, one, || miner.story());
+    net.kill();
+    miner.event("the file", PATIENCE, |e| of_window(e, "window_closed", window));
+    // From here on no stage can be written: what is written first is a folder.
+    fs::create_dir(work_of(&net, &who).join(window.to_string()).join("stage.new")).expect("a folder");
+    net.serve();
+    let over =
+        |e: &serde_json::Value| of_window(e, "window_published", window) || of_window(e, "window_missed", window);
+    let told = miner.event("the end of the window", PATIENCE, over);
+    assert_eq!(told["event"], "window_published", "{}", miner.story());
+    let file = net.file(&who, window).expect("the file");
+    let committed = net.commitment(&net.subnet(), window + WINDOW - 1, &who).expect("a commitment");
+    assert_eq!(committed.raw(1), Some(&WindowRoot::of_file(window, &file).to_bytes()[..]));
+    assert!(miner.told().contains("is not noted"), "{}", miner.story());
+}
+
 /// Flags and variables of a miner that finds everything by addresses, as on a real network.
 fn remote(net: &Net, key: &str, relays: &str) -> Process {
     let (at, signer) = (net.description(), development_key(key));

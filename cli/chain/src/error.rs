@@ -111,6 +111,16 @@ pub enum NodeError {
         /// The node's message, and its data where there is some.
         message: String,
     },
+    /// The node has trouble of its own: a disk, a database, too much to do.
+    #[error("chain endpoint {url} cannot answer now: error {code}: {message}")]
+    Trouble {
+        /// The endpoint.
+        url: String,
+        /// JSON-RPC code.
+        code: i32,
+        /// The node's message, and its data where there is some.
+        message: String,
+    },
     /// What the node serves is not what this client can use: an entry is missing from its metadata, or a value has
     /// another type.
     #[error("chain endpoint {url}: {problem}")]
@@ -128,7 +138,7 @@ impl NodeError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(e) => e.is_transient(),
-            Self::Transport { .. } | Self::Timeout { .. } => true,
+            Self::Transport { .. } | Self::Timeout { .. } | Self::Trouble { .. } => true,
             Self::StateUnavailable { .. } | Self::Refused { .. } | Self::Unexpected { .. } => false,
         }
     }

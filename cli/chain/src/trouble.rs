@@ -14,6 +14,13 @@ use crate::NodeError;
 /// A node's words for a state that it does not keep, or a block that it does not know.
 const GONE: [&str; 4] = ["state already discarded", "unknown block", "unknownblock", "header was not found"];
 
+/// JSON-RPC's code of an error inside the server.
+const INTERNAL_ERROR: i32 = -32603;
+/// How a node begins an error that is its own and not of the request.
+const CLIENT_ERROR: &str = "Client error: ";
+/// But for this: the runtime's answer to a call, which is the same at every attempt.
+const EXECUTION_FAILED: &str = "Client error: Execution failed";
+
 /// The error of a read at an endpoint.
 pub(crate) fn of_node(url: &str, error: impl Into<subxt::Error>) -> NodeError {
     let error = error.into();
@@ -43,10 +50,11 @@ pub(crate) fn of_rpc(url: &str, error: &rpcs::Error) -> NodeError {
     let url = url.to_owned();
     match error {
         rpcs::Error::User(answer) => {
-            let message = in_words(answer);
-            match is_gone(&message) {
-                true => NodeError::StateUnavailable { url, problem: message },
-                false => NodeError::Refused { url, code: answer.code, message },
+            let (code, message) = (answer.code, in_words(answer));
+            match () {
+                () if is_gone(&message) => NodeError::StateUnavailable { url, problem: message },
+                () if is_own_trouble(code, &message) => NodeError::Trouble { url, code, message },
+                () => NodeError::Refused { url, code, message },
             }
         }
         rpcs::Error::Client(_) | rpcs::Error::DisconnectedWillReconnect(_) => {
@@ -62,6 +70,10 @@ pub(crate) fn in_words(answer: &rpcs::UserError) -> String {
         Some(data) => format!("{}: {}", answer.message, data.get().trim_matches('"')),
         None => answer.message.clone(),
     }
+}
+
+fn is_own_trouble(code: i32, message: &str) -> bool {
+    code == INTERNAL_ERROR || message.starts_with(CLIENT_ERROR) && !message.starts_with(EXECUTION_FAILED)
 }
 
 fn is_gone(message: &str) -> bool {
@@ -155,6 +167,18 @@ mod tests {
             let error = of_node("ws://a", error);
             assert!(matches!(error, NodeError::Transport { .. }) && error.is_transient(), "{error}");
         }
+    }
+
+    #[test]
+    fn a_node_that_has_trouble_of_its_own_may_have_none_later() {
+        for (code, message) in
+            [(4003, "Client error: the chain's database failed while reading a block"), (-32603, "Internal error")]
+        {
+            let error = of_node("ws://a", answered(code, message));
+            assert!(matches!(error, NodeError::Trouble { .. }) && error.is_transient(), "{error}");
+        }
+        let error = of_node("ws://a", answered(4003, "Client error: Execution failed: a trap"));
+        assert!(matches!(error, NodeError::Refused { .. }) && !error.is_transient(), "{error}");
     }
 
     #[test]

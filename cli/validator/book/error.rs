@@ -16,6 +16,14 @@ pub enum BookError {
         /// What the database said.
         source: Box<redb::Error>,
     },
+    /// Of no use since the disk under it failed, until it is opened again.
+    #[error("{path}: failed before: {problem}")]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What the database said then.
+        problem: String,
+    },
     /// Made by another version of the program.
     #[error("{path}: tables of version {found}, this program knows 1 to {SCHEMA_VERSION}")]
     Schema {

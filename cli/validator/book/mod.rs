@@ -10,6 +10,7 @@ mod submissions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use grail_protocol::record::Record;
 use grail_protocol::{AccountId, Hash};
@@ -50,6 +51,8 @@ pub type History = BTreeMap<AccountId, BTreeMap<u64, Record>>;
 pub struct Book {
     path: PathBuf,
     database: Database,
+    /// How the disk failed, the first time. After that the database only says that something did.
+    failure: OnceLock<String>,
 }
 
 impl Book {
@@ -65,7 +68,7 @@ impl Book {
     fn open_with(path: &Path, network_id: &Hash, migrations: &[Migration]) -> Result<Self> {
         let failed = |source: redb::Error| BookError::Database { path: path.to_owned(), source: Box::new(source) };
         let database = Database::create(path).map_err(|e| failed(e.into()))?;
-        let book = Self { path: path.to_owned(), database };
+        let book = Self { path: path.to_owned(), database, failure: OnceLock::new() };
         let version = 1 + migrations.len() as u64;
         book.write(|tables| {
             let mut meta = tables.open_table(META)?;
@@ -341,9 +344,20 @@ impl Book {
         BookError::Entry { path: self.path.clone(), table, problem }
     }
 
+    fn failed(&self, source: redb::Error) -> BookError {
+        if let redb::Error::Io(error) = &source {
+            self.failure.get_or_init(|| error.to_string());
+        }
+        let path = self.path.clone();
+        match (&source, self.failure.get()) {
+            (redb::Error::PreviousIo, Some(problem)) => BookError::Failed { path, problem: problem.clone() },
+            _ => BookError::Database { path, source: Box::new(source) },
+        }
+    }
+
     fn read<T>(&self, work: impl FnOnce(&redb::ReadTransaction) -> std::result::Result<T, redb::Error>) -> Result<T> {
         let run = || work(&self.database.begin_read()?);
-        run().map_err(|source| BookError::Database { path: self.path.clone(), source: Box::new(source) })
+        run().map_err(|source| self.failed(source))
     }
 
     fn write(&self, work: impl FnOnce(&redb::WriteTransaction) -> std::result::Result<(), redb::Error>) -> Result<()> {
@@ -352,7 +366,7 @@ impl Book {
             work(&tables)?;
             Ok(tables.commit()?)
         };
-        run().map_err(|source| BookError::Database { path: self.path.clone(), source: Box::new(source) })
+        run().map_err(|source| self.failed(source))
     }
 }
 

@@ -193,3 +193,15 @@ fn an_entry_that_somebody_changed_is_named() {
     book.judge(50, &BTreeMap::from([(account, text.replace("fraud", "valid"))])).unwrap();
     assert!(matches!(book.history(50, 50), Err(BookError::Entry { table: "records", .. })));
 }
+
+#[test]
+fn whoever_meets_a_disk_that_failed_before_hears_how() {
+    let folder = tempfile::tempdir().unwrap();
+    let book = Book::open(&folder.path().join("book.redb"), &[1; 32]).unwrap();
+    let before = book.failed(redb::Error::PreviousIo);
+    assert!(matches!(before, BookError::Database { .. }), "{before}");
+    book.failed(redb::Error::Io(std::io::ErrorKind::StorageFull.into()));
+    book.failed(redb::Error::Io(std::io::ErrorKind::NotFound.into()));
+    let told = book.failed(redb::Error::PreviousIo).to_string();
+    assert!(told.contains("book.redb") && told.contains("no storage space"), "{told}");
+}

@@ -2,9 +2,11 @@
 //!
 //! Every change of a storage key is kept under the number of its block, so the state after any block can be read
 //! for ever. One block is one transaction that is synced before it counts: after a crash it is there whole or
-//! not at all.
+//! not at all. A database that failed once, on a full disk most often, refuses everything until it is opened again,
+//! which the next block does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use grail_protocol::Hash;
 use parity_scale_codec::{DecodeAll, Encode};
@@ -29,7 +31,10 @@ const GENESIS_MARK: &str = "genesis";
 /// The chain's database.
 #[derive(Debug)]
 pub(crate) struct Database {
-    db: redb::Database,
+    /// `None`: it failed, and could not be opened again yet.
+    db: RwLock<Option<Arc<redb::Database>>>,
+    /// `None`: in memory.
+    path: Option<PathBuf>,
 }
 
 impl Database {
@@ -43,13 +48,30 @@ impl Database {
                 redb::Database::create(folder.join(FILE))
             }
         };
-        let database = Self { db: db.doing("opening it")? };
+        let path = folder.map(|folder| folder.join(FILE));
+        let database = Self { db: RwLock::new(Some(Arc::new(db.doing("opening it")?))), path };
         database.check_schema()?;
         Ok(database)
     }
 
+    fn db(&self) -> Result<Arc<redb::Database>, redb::Error> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        db.clone().ok_or(redb::Error::PreviousIo)
+    }
+
+    /// Opens a database again that has failed. It is closed first, as its file is locked while it is open.
+    fn reopen(&self) {
+        let Some(path) = &self.path else { return };
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        *db = None;
+        match redb::Database::create(path) {
+            Ok(opened) => *db = Some(Arc::new(opened)),
+            Err(error) => tracing::warn!(%error, "the chain's database cannot be opened again yet"),
+        }
+    }
+
     fn check_schema(&self) -> Result<(), ChainError> {
-        let transaction = self.db.begin_write().doing("opening it")?;
+        let transaction = self.db().doing("opening it")?.begin_write().doing("opening it")?;
         {
             transaction.open_table(HISTORY).doing("opening it")?;
             transaction.open_table(BLOCKS).doing("opening it")?;
@@ -74,21 +96,39 @@ impl Database {
     /// The digest of the settings with which the chain began.
     pub fn genesis_mark(&self) -> Result<Option<Vec<u8>>, ChainError> {
         let doing = "reading its genesis";
-        let marks = self.db.begin_read().doing(doing)?.open_table(MARKS).doing(doing)?;
+        let marks = self.db().doing(doing)?.begin_read().doing(doing)?.open_table(MARKS).doing(doing)?;
         Ok(marks.get(GENESIS_MARK).doing(doing)?.map(|mark| mark.value().to_vec()))
     }
 
     /// Adds a block with what it changed, and the genesis mark with the first.
     pub fn append(&self, block: &Block, changes: &Changes, genesis: Option<&Hash>) -> Result<(), ChainError> {
+        if self.db().is_err() {
+            self.reopen();
+        }
+        let written = self.write(block, changes, genesis);
+        if written.is_err() {
+            self.reopen();
+            // It may have failed after all was on disk.
+            if matches!(self.last(), Ok(Some(last)) if last.header.hash() == block.header.hash()) {
+                return Ok(());
+            }
+        }
+        written
+    }
+
+    fn write(&self, block: &Block, changes: &Changes, genesis: Option<&Hash>) -> Result<(), ChainError> {
         let doing = "writing a block";
         let number = block.header.number;
-        let transaction = self.db.begin_write().doing(doing)?;
+        let transaction = self.db().doing(doing)?.begin_write().doing(doing)?;
         {
             let mut history = transaction.open_table(HISTORY).doing(doing)?;
             for (key, value) in changes {
                 history.insert((key.as_slice(), number), value.as_deref()).doing(doing)?;
             }
             let mut blocks = transaction.open_table(BLOCKS).doing(doing)?;
+            if blocks.get(number).doing(doing)?.is_some() {
+                return Err(ChainError::Damaged { problem: format!("there is another block {number}") });
+            }
             blocks.insert(number, block.encode().as_slice()).doing(doing)?;
             let mut numbers = transaction.open_table(NUMBERS).doing(doing)?;
             numbers.insert(block.header.hash(), number).doing(doing)?;
@@ -103,28 +143,28 @@ impl Database {
     /// The last block.
     pub fn last(&self) -> Result<Option<Block>, ChainError> {
         let doing = "reading the last block";
-        let blocks = self.db.begin_read().doing(doing)?.open_table(BLOCKS).doing(doing)?;
+        let blocks = self.db().doing(doing)?.begin_read().doing(doing)?.open_table(BLOCKS).doing(doing)?;
         blocks.last().doing(doing)?.map(|(_, bytes)| decode_block(bytes.value())).transpose()
     }
 
     /// A block by its number.
     pub fn block(&self, number: u32) -> Result<Option<Block>, ChainError> {
         let doing = "reading a block";
-        let blocks = self.db.begin_read().doing(doing)?.open_table(BLOCKS).doing(doing)?;
+        let blocks = self.db().doing(doing)?.begin_read().doing(doing)?.open_table(BLOCKS).doing(doing)?;
         blocks.get(number).doing(doing)?.map(|bytes| decode_block(bytes.value())).transpose()
     }
 
     /// The number of the block with this hash.
     pub fn number(&self, hash: &Hash) -> Result<Option<u32>, ChainError> {
         let doing = "looking up a block";
-        let numbers = self.db.begin_read().doing(doing)?.open_table(NUMBERS).doing(doing)?;
+        let numbers = self.db().doing(doing)?.begin_read().doing(doing)?.open_table(NUMBERS).doing(doing)?;
         Ok(numbers.get(hash).doing(doing)?.map(|number| number.value()))
     }
 
     /// The value of a key after a block.
     pub fn value(&self, key: &[u8], at: u32) -> Result<Option<Vec<u8>>, ChainError> {
         let doing = "reading a value";
-        let history = self.db.begin_read().doing(doing)?.open_table(HISTORY).doing(doing)?;
+        let history = self.db().doing(doing)?.begin_read().doing(doing)?.open_table(HISTORY).doing(doing)?;
         value_at(&history, key, at)
     }
 
@@ -157,7 +197,7 @@ impl Database {
         mut visit: impl FnMut(Vec<u8>, Vec<u8>) -> bool,
     ) -> Result<(), ChainError> {
         let doing = "listing keys";
-        let history = self.db.begin_read().doing(doing)?.open_table(HISTORY).doing(doing)?;
+        let history = self.db().doing(doing)?.begin_read().doing(doing)?.open_table(HISTORY).doing(doing)?;
         let mut position = match after {
             Some(after) if after >= prefix => (after.to_vec(), u32::MAX),
             _ => (prefix.to_vec(), 0),
