@@ -2,16 +2,20 @@
 //! fail, lie, are killed and come back.
 //!
 //! Nothing here waits for time to pass; everything waits for something to be seen, with patience. Tests share two
-//! cores, so one network runs at a time. The moments of kills follow from `GRAIL_TEST_SEED`.
+//! cores, so one network runs at a time. The moments of kills follow from `GRAIL_TEST_SEED`; those of the soak, which runs
+//! only when it is asked for, from `SOAK_SEED`.
 
 mod cheats;
 mod clocks;
 mod doctor;
 mod gpu;
 mod honest;
+mod link;
 mod metrics;
 mod net;
 mod process;
+mod random;
 mod restarts;
+mod soak;
 mod trouble;
 mod workshop;

@@ -52,6 +52,8 @@ pub struct Net {
     pub stop: Stop,
     pub ports: [u16; 3],
     sizes: Vec<String>,
+    /// What the network's process has in its environment.
+    pub variables: Vec<(&'static str, String)>,
     folder: TempDir,
     _alone: MutexGuard<'static, ()>,
 }
@@ -77,7 +79,8 @@ impl Net {
         let folder = tempfile::Builder::new().prefix("grail-subnet-").tempdir().expect("a folder");
         let (stopper, stop) = Stopper::new();
         let sizes = sizes.iter().map(|&flag| flag.to_owned()).collect();
-        Self { localnet: None, stopper, stop, ports: free_ports(), sizes, folder, _alone: alone }
+        let variables = Vec::new();
+        Self { localnet: None, stopper, stop, ports: free_ports(), sizes, variables, folder, _alone: alone }
     }
 
     /// A network that runs.
@@ -108,7 +111,8 @@ impl Net {
     /// Starts the network, or starts it again, on its ports.
     pub fn serve(&mut self) {
         let flags = self.flags();
-        let mut localnet = Process::start(self.home(), &flags.iter().map(String::as_str).collect::<Vec<_>>());
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let mut localnet = Process::start_with(self.home(), &flags, &self.variables);
         localnet.event("the local network", PATIENCE, |told| told["chain"].is_string());
         self.localnet = Some(localnet);
     }

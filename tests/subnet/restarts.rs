@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use grail::subnet::Subnet;
 use grail::subnet::local::{VALIDATOR, development_key};
@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use crate::net::{Net, PATIENCE, account, of_window};
 use crate::process::Process;
-use crate::workshop::{Workshop, deterministic};
+use crate::random::{Random, now_ms, seed};
+use crate::workshop::Workshop;
 
 const WINDOW: u64 = 16;
 const SIZES: [&str; 10] = [
@@ -39,23 +40,6 @@ const LOCALNET: usize = 0;
 const PARTIES: [(&str, &str); 3] = [("validate", VALIDATOR), ("mine", "//Miner"), ("mine", "//Bob")];
 const MINERS: [usize; 2] = [2, 3];
 
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-
-    fn ms(&mut self, from: u64, to: u64) -> Duration {
-        Duration::from_millis(from + self.below(to - from))
-    }
-}
-
 /// When something was not there, in Unix milliseconds.
 struct Outage {
     who: usize,
@@ -71,10 +55,6 @@ struct Stage {
     events: BTreeMap<usize, Vec<Value>>,
     outages: Vec<Outage>,
     kills: [u32; 4],
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock").as_millis() as u64
 }
 
 impl Stage {
@@ -167,16 +147,9 @@ fn victims(random: &mut Random) -> BTreeSet<usize> {
     chosen.into_iter().collect()
 }
 
-fn seed() -> u64 {
-    match std::env::var("GRAIL_TEST_SEED") {
-        Ok(text) => text.parse().expect("GRAIL_TEST_SEED: an integer"),
-        Err(_) => DEFAULT_SEED,
-    }
-}
-
 #[test]
 fn kills_at_any_moment_lose_nothing_that_was_rooted_and_punish_no_honest_miner() {
-    let seed = seed();
+    let seed = seed("GRAIL_TEST_SEED", DEFAULT_SEED);
     println!("GRAIL_TEST_SEED={seed}");
     let mut random = Random(seed);
     let mut stage = Stage::new();
@@ -247,7 +220,7 @@ fn compare(stage: &Stage, first: u64, last: u64) {
             let Some(root) = root else { continue };
             let file = file.unwrap_or_else(|| panic!("window {window}, {name}: a root and no file"));
             assert_eq!(*root, WindowRoot::of_file(window, &file), "window {window}, {name}");
-            groups += is_what_nobody_disturbed(net, &subnet, &mut workshop, name, &file);
+            groups += workshop.undisturbed(&net.head(&subnet, window), &development_key(name), &file);
             files += 1;
         }
     }
@@ -273,24 +246,6 @@ fn is_just(stage: &Stage, subnet: &Subnet, window: u64, who: usize, record: &Rec
         (Outcome::NoVerdict, None) if disturbed => {}
         other => panic!("window {window}, {}: {other:?}, disturbed: {disturbed}", PARTIES[who - 1].1),
     }
-}
-
-/// A file holds groups 0, 1, 2, ... once each, as one run without any trouble makes them.
-fn is_what_nobody_disturbed(net: &Net, subnet: &Subnet, workshop: &mut Workshop, name: &str, stored: &[u8]) -> usize {
-    let file = workshop.read(stored);
-    let size = workshop.protocol.network().parameters().rollouts_per_problem as usize;
-    let groups = file.inferences.len() / size;
-    let indices: Vec<i128> = file.inferences.iter().map(|entry| entry.rollout_group).collect();
-    let expected: Vec<i128> = (0..groups as i128).flat_map(|index| std::iter::repeat_n(index, size)).collect();
-    assert_eq!(indices, expected);
-    let head = net.head(subnet, file.window_start as u64);
-    let undisturbed = workshop.file(&head, &development_key(name), groups as u64);
-    assert!(
-        deterministic(&file) == deterministic(&undisturbed),
-        "window {}, {name}: other rollouts",
-        file.window_start
-    );
-    groups
 }
 
 /// A window has one root per miner, in every block that has one.

@@ -54,6 +54,24 @@ impl Workshop {
         prove::window_file(self.protocol.network(), head, &signer.account(), entries, 2.5)
     }
 
+    /// Holds a file to groups 0, 1, 2, ... once each, as one run without any trouble makes them. How many there are.
+    pub fn undisturbed(&mut self, head: &WindowHead, signer: &Signer, stored: &[u8]) -> usize {
+        let file = self.read(stored);
+        let size = self.protocol.network().parameters().rollouts_per_problem as usize;
+        let groups = file.inferences.len() / size;
+        let indices: Vec<i128> = file.inferences.iter().map(|entry| entry.rollout_group).collect();
+        let expected: Vec<i128> = (0..groups as i128).flat_map(|index| std::iter::repeat_n(index, size)).collect();
+        assert_eq!(indices, expected);
+        let expected = self.file(head, signer, groups as u64);
+        let address = ss58::encode(&signer.account());
+        assert!(
+            deterministic(&file) == deterministic(&expected),
+            "window {}, {address}: other rollouts",
+            file.window_start
+        );
+        groups
+    }
+
     /// A file as it was published.
     pub fn read(&self, stored: &[u8]) -> WindowFile {
         read_stored(stored, &Schema::of::<Sat>(), &self.protocol.limits()).expect("a window file")
