@@ -170,7 +170,8 @@ fn fill_network(stage: &mut Stage, random: &mut Random) {
 /// No file of a party grows any more, until it has found that out and ended; then there is room again.
 fn fill(stage: &mut Stage, random: &mut Random, command: &str) {
     let (key, from_ms) = (random_of(random, command), now_ms());
-    let last = stage.net.best(&stage.subnet) + 3 * WINDOW;
+    // Also on a machine so busy that no group is finished for some windows.
+    let last = stage.net.best(&stage.subnet) + 12 * WINDOW;
     let full_at = random.one_of(&FULL_AT_BYTES).to_string();
     may_grow_to(stage, key, &full_at);
     while stage.party(key).is_running() {
