@@ -6,61 +6,21 @@
 //! ever thrown out; what does not fit waits. Every position of prompt and completion passes through the model
 //! exactly once, the last token included, and everything the trace holds is read off that pass.
 
-use crate::backend::{Answer, Course, Decoding, Pass, Question, Reading, Row, Segment, Told};
+mod ahead;
+mod slot;
+
+use slot::{Prompt, Slot, Trace};
+
+use crate::backend::{Answer, Pass, Question, Reading, Row, Segment};
 use crate::context::Context;
 use crate::deal::{Deck, merge, on_each};
 use crate::engine::Engine;
-use crate::kv::CacheTable;
 use crate::lane::Lane;
-use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout, Stop};
+use crate::types::{Event, Failure, GenerateRequest, Observer, Progress, Rollout};
 use crate::{Error, Fault, FaultKind, Result};
-
-/// Steps ahead at most while a rollout waits for a slot: one that falls free amid them stays empty until their end.
-const STEPS_WHILE_WAITING: usize = 4;
 
 /// Results by group and rollout, as they were asked for.
 pub type Generated = Vec<Vec<std::result::Result<Rollout, Failure>>>;
-
-/// A prompt in work, until its last rollout is finished.
-struct Prompt {
-    group: usize,
-    table: CacheTable,
-    trace: Trace,
-    /// Final-norm output of its last position, once that was passed.
-    last: Vec<f32>,
-    context: Context,
-    /// Pages of (prompt, one rollout). Promised: the prompt's, and a rollout's for each live one, at least one.
-    pages: (usize, usize),
-    /// Rollouts started.
-    next: usize,
-    /// Rollouts in slots.
-    live: usize,
-}
-
-/// What is read off each position.
-#[derive(Clone, Default)]
-struct Trace {
-    sketches: Vec<u32>,
-    hidden: Vec<f32>,
-}
-
-/// A rollout in a slot.
-struct Slot {
-    group: usize,
-    rollout: usize,
-    table: CacheTable,
-    tokens: Vec<u32>,
-    context: Context,
-    raw_logprobs: Vec<f32>,
-    sampling_logprobs: Vec<f32>,
-    trace: Trace,
-    /// Row of the step with the hidden state its next token follows from; `None`: its prompt's last.
-    row: Option<usize>,
-    /// Its place among the sequences that decode together.
-    place: usize,
-    /// Set with the last token, which then passes through the model once.
-    stop: Option<Stop>,
-}
 
 struct Run<'a> {
     engine: &'a mut Lane,
@@ -193,67 +153,6 @@ impl Run<'_> {
 
     fn seeds(&self, group: usize) -> usize {
         self.request.groups[group].seeds.len()
-    }
-
-    /// Whether a step is a row and a question for each slot, and nothing else: no slot has its last token, no prompt has rows
-    /// left, and none has rollouts left that could start before another ends.
-    fn is_steady(&self) -> bool {
-        let (full, book) = (self.slots.len() >= self.engine.options.max_batch, &self.engine.book);
-        let settled = |p: &Prompt| {
-            let barred = full || p.live > 0 && book.limit() - book.reserved() < p.pages.1;
-            p.table.length() == self.request.groups[p.group].prompt.len() && (barred || p.next == self.seeds(p.group))
-        };
-        !self.slots.is_empty() && self.slots.iter().all(|s| s.stop.is_none()) && self.prompts.iter().all(settled)
-    }
-
-    /// How many such steps are done together.
-    fn steps_ahead(&self) -> usize {
-        if self.request.keep_hidden {
-            return 1;
-        }
-        let longest = self.slots.iter().map(|s| s.tokens.len()).max().unwrap_or(0);
-        let left = self.slots.iter().map(|s| s.most_positions(self.request) - s.table.length()).max().unwrap_or(0);
-        let most = self.engine.options.steps_ahead.unwrap_or_else(|| self.engine.model.steps_ahead(longest));
-        let waits = !self.waiting.is_empty() || self.prompts.iter().any(|p| p.next < self.seeds(p.group));
-        most.min(left).min(if waits { STEPS_WHILE_WAITING } else { usize::MAX }).max(1)
-    }
-
-    /// Some steps and the choice of every slot's next tokens, in one go: devices are waited for once. Whether there is to be
-    /// another.
-    fn decode(&mut self) -> Result<bool> {
-        let steps = self.steps_ahead();
-        let (book, request) = (&mut self.engine.book, self.request);
-        for (place, slot) in self.slots.iter_mut().enumerate() {
-            slot.place = place;
-            // Slots that do not end have passed so many positions then, and those that do give back all pages.
-            slot.table.grow(book, steps.min(slot.most_positions(request) - slot.table.length()));
-        }
-        let sequences: Vec<Decoding<'_>> = self.slots.iter().map(|slot| slot.decoding(request)).collect();
-        let reading = Reading { sampling: &request.sampling, logprobs: request.logprobs };
-        let course = Course { steps, eos_ids: request.eos_ids, projection: request.projection, reading };
-        let told = self.engine.model.decode(&sequences, &course)?;
-        for step in 0..steps {
-            self.follow(&told, step)?;
-            if !self.end_step() {
-                return Ok(false);
-            }
-            if self.slots.is_empty() {
-                break;
-            }
-        }
-        Ok(true)
-    }
-
-    /// What a step says, as if it were made only now.
-    fn follow(&mut self, told: &[Vec<Told>], step: usize) -> Result<()> {
-        let of = |slot: &Slot| told[slot.place][step];
-        let sketches = self.slots.iter().filter_map(|slot| of(slot).sketch).collect();
-        let faults = self.slots.iter().map(|slot| of(slot).fault).collect();
-        // Slots with a fault or their last token end before anybody hears of a token.
-        self.record(&Pass { sketches, faults }, &[])?;
-        let answer = |slot: &Slot| of(slot).answer.expect("a slot that is left has a next token");
-        self.take(self.slots.iter().map(answer).collect());
-        Ok(())
     }
 
     /// One forward pass: a row for each slot, and prefill with what is left of the step.
@@ -487,41 +386,5 @@ impl Run<'_> {
             prompt.table.clear(book);
             book.unreserve(prompt.pages.0 + prompt.pages.1 * prompt.live.max(1));
         }
-    }
-}
-
-impl Slot {
-    /// What is asked of its row.
-    fn question<'a>(&'a self, row: usize, request: &'a GenerateRequest<'_>) -> Question<'a> {
-        Question {
-            row,
-            context: &self.context,
-            seed: &request.groups[self.group].seeds[self.rollout],
-            position: self.tokens.len(),
-            claimed: None,
-        }
-    }
-
-    /// Positions when it is as long as it may be.
-    fn most_positions(&self, request: &GenerateRequest<'_>) -> usize {
-        request.groups[self.group].prompt.len() + request.max_new_tokens
-    }
-
-    fn decoding<'a>(&'a self, request: &'a GenerateRequest<'_>) -> Decoding<'a> {
-        Decoding {
-            context: &self.context,
-            pages: self.table.pages(),
-            seed: &request.groups[self.group].seeds[self.rollout],
-            last_position: self.most_positions(request) - 1,
-        }
-    }
-
-    fn push(&mut self, answer: Answer, request: &GenerateRequest<'_>) {
-        let token = answer.honest;
-        self.stop = self.decoding(request).stop(token, self.tokens.len(), request.eos_ids);
-        self.tokens.push(token);
-        self.context.push(token);
-        self.raw_logprobs.extend(answer.logprobs.map(|l| l.raw));
-        self.sampling_logprobs.extend(answer.logprobs.map(|l| l.sampling));
     }
 }
