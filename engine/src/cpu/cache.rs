@@ -130,8 +130,8 @@ impl PageStore {
     pub fn ensure(&mut self, id: PageId) -> io::Result<()> {
         while self.pages.len() <= id as usize {
             self.pages.push(Page {
-                integers: Buffer::zeroed(self.layout.heads() * self.layout.head_integers())?,
-                exponents: Buffer::zeroed(self.layout.heads() * self.layout.head_exponents())?,
+                integers: Buffer::lasting(self.layout.heads() * self.layout.head_integers())?,
+                exponents: Buffer::lasting(self.layout.heads() * self.layout.head_exponents())?,
             });
         }
         Ok(())

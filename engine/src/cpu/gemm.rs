@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::isa::{Isa, dispatched};
-use super::memory::{Scratch, Shared};
+use super::memory::{ALIGN, Scratch, Shared, ask_to_read};
 use super::ops;
 use super::pack::{Format, PANEL, PANEL_BLOCK, PackedMatrix, Panel};
 use super::pool::Pool;
@@ -287,6 +287,11 @@ impl<'a> Job<'a> {
                 (std::array::from_fn(lies), DECODED_STRIDE, mask, Some(codes), std::array::from_fn(ahead))
             }
         };
+        // Their exponents are the only reads that no kernel asks for.
+        if !place.there {
+            let next = w_g(panel + count);
+            (0..count * blocks * PANEL).step_by(ALIGN).for_each(|line| ask_to_read(next.wrapping_add(line)));
+        }
         let strip = Strip {
             rows: rows.len(),
             blocks,

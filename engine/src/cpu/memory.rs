@@ -2,16 +2,16 @@
 //!
 //! Streaming weights through 4 KiB pages costs a tenth to a fifth of the read bandwidth, and the system
 //! hands out huge pages only where asked. Pages of a large buffer appear when first written, so the
-//! threads that fill it share that cost. Not an arena and not growable.
+//! threads that fill it share that cost. Not growable.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-
-use memmap2::MmapMut;
+use std::sync::Arc;
 
 use super::pool::Pool;
+use super::region::{self, Region};
 
 /// Alignment of every buffer, bytes.
 pub const ALIGN: usize = 64;
@@ -22,8 +22,8 @@ const SMALL_PAGE: usize = 4096;
 /// Of them a thread takes so many at a time: a huge page.
 const TOUCH_GRAIN: usize = 512;
 
-/// From here on a buffer is a mapping of its own, bytes.
-const MAPPED_FROM: usize = 4 << 20;
+/// From here on a buffer is a region of its own, bytes.
+const MAPPED_FROM: usize = 1 << 20;
 
 mod sealed {
     pub trait Plain {}
@@ -49,7 +49,7 @@ pub struct Buffer<T: Plain> {
 enum Owner {
     Nothing,
     Heap(Layout),
-    Mapping { _map: MmapMut },
+    Region { _region: Arc<Region> },
 }
 
 // SAFETY: the buffer owns its memory exclusively and T is a plain number.
@@ -74,12 +74,23 @@ impl<T: Plain> Buffer<T> {
             let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
             return Ok(Self { start: start.cast(), len, owner: Owner::Heap(layout) });
         }
-        let mut map = MmapMut::map_anon(bytes)?;
-        // Only advice: a kernel without huge pages serves the same bytes more slowly.
-        #[cfg(target_os = "linux")]
-        let _ = map.advise(memmap2::Advice::HugePage);
-        let start = NonNull::new(map.as_mut_ptr()).ok_or_else(refused)?;
-        Ok(Self { start: start.cast(), len, owner: Owner::Mapping { _map: map } })
+        let region = Region::zeroed(bytes)?;
+        Ok(Self { start: region.start().cast(), len, owner: Owner::Region { _region: Arc::new(region) } })
+    }
+}
+
+impl<T: Plain> Buffer<T> {
+    /// `len` zeros for what lasts as long as a model: side by side with others of its kind in huge pages.
+    ///
+    /// # Errors
+    /// As [`Buffer::zeroed`].
+    pub fn lasting(len: usize) -> io::Result<Self> {
+        let bytes = len.checked_mul(size_of::<T>()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        if bytes == 0 {
+            return Self::zeroed(0);
+        }
+        let (start, region) = region::piece(bytes, ALIGN)?;
+        Ok(Self { start: start.cast(), len, owner: Owner::Region { _region: region } })
     }
 }
 
@@ -191,6 +202,18 @@ impl<T> Shared<T> {
     }
 }
 
+/// Asks for the cache line of an address, to read it soon.
+#[inline(always)]
+pub(crate) fn ask_to_read<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, for any address; every x86-64 processor takes it.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Asks for the cache line of an address, to write there soon.
 #[inline(always)]
 pub(crate) fn ask_to_write<T>(at: *const T) {
@@ -210,13 +233,14 @@ mod tests {
     #[test]
     fn buffers_are_zero_aligned_and_writable_at_every_size() {
         for len in [0, 1, 63, 4096, MAPPED_FROM / 4 - 1, MAPPED_FROM / 4, MAPPED_FROM] {
-            let mut buffer = Buffer::<f32>::zeroed(len).unwrap();
-            assert_eq!(buffer.len(), len);
-            assert!(buffer.iter().all(|x| x.to_bits() == 0));
-            if let Some(last) = buffer.last_mut() {
-                *last = 1.0;
-                assert_eq!(buffer.as_ptr() as usize % ALIGN, 0);
-                assert_eq!(buffer[len - 1], 1.0);
+            for mut buffer in [Buffer::<f32>::zeroed(len).unwrap(), Buffer::lasting(len).unwrap()] {
+                assert_eq!(buffer.len(), len);
+                assert!(buffer.iter().all(|x| x.to_bits() == 0));
+                if let Some(last) = buffer.last_mut() {
+                    *last = 1.0;
+                    assert_eq!(buffer.as_ptr() as usize % ALIGN, 0);
+                    assert_eq!(buffer[len - 1], 1.0);
+                }
             }
         }
     }
@@ -247,5 +271,6 @@ mod tests {
     fn an_impossible_size_is_an_error() {
         assert!(Buffer::<i32>::zeroed(usize::MAX).is_err());
         assert!(Buffer::<i32>::zeroed(usize::MAX / 8).is_err());
+        assert!(Buffer::<i32>::lasting(usize::MAX).is_err() && Buffer::<i32>::lasting(usize::MAX / 4).is_err());
     }
 }

@@ -34,6 +34,7 @@ pub mod pack;
 pub mod pool;
 mod portable;
 pub mod quantize;
+mod region;
 pub mod rope;
 mod rows;
 pub mod sampling;

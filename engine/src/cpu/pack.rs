@@ -132,8 +132,8 @@ impl PackedMatrix {
         let (panel_bytes, groups) = (blocks * format.block_bytes(), panels.saturating_mul(blocks * PANEL));
         let bytes = panels.saturating_mul(panel_bytes);
         let memory = |source| PackError::Memory { bytes, source };
-        let mut q = Buffer::<u8>::zeroed(bytes).map_err(memory)?;
-        let mut g = Buffer::<i8>::zeroed(groups).map_err(memory)?;
+        let mut q = Buffer::<u8>::lasting(bytes).map_err(memory)?;
+        let mut g = Buffer::<i8>::lasting(groups).map_err(memory)?;
         let (q_out, g_out) = (Shared::new(&mut q), Shared::new(&mut g));
         let apart: Mutex<Vec<(usize, Vec<Patch>)>> = Mutex::default();
         let worst: Mutex<Option<(usize, usize, FaultKind)>> = Mutex::new(None);
