@@ -5,6 +5,9 @@
 //! product: the rows of a prefill, and all rollouts of a group on their shared prefix, read a page once.
 //! Scores and weights of a chunk live on the worker's stack; nothing of size rows x keys ever exists.
 
+use std::ops::Range;
+
+use super::ahead::Ahead;
 use super::cache::{HeadPage, PageStore};
 use super::dot::dot_panels;
 use super::isa::Isa;
@@ -19,6 +22,9 @@ use crate::kv::{PAGE, PageId};
 /// Query rows of a tile.
 const TILE: usize = 16;
 
+/// Tiles up to which pages are taken to come from memory.
+const COLD_TILES: usize = 4;
+
 /// Where a query row stands.
 #[derive(Debug, Clone, Copy)]
 pub struct QueryRow<'a> {
@@ -26,6 +32,13 @@ pub struct QueryRow<'a> {
     pub pages: &'a [PageId],
     /// Its position; keys up to and with it are seen.
     pub position: usize,
+}
+
+impl QueryRow<'_> {
+    /// Keys of a chunk that it sees.
+    fn keys(&self, chunk: usize) -> usize {
+        (self.position + 1).saturating_sub(chunk * PAGE).min(PAGE)
+    }
 }
 
 /// Sizes of a layer's heads.
@@ -130,6 +143,35 @@ pub fn attend(
     });
 }
 
+/// Neighbouring rows that read the same page as a chunk.
+struct Run {
+    chunk: usize,
+    rows: Range<usize>,
+    page: PageId,
+    /// Keys that the last of them sees.
+    keys: usize,
+}
+
+impl Run {
+    /// What one of its products costs.
+    fn work(&self) -> usize {
+        self.rows.len() * self.keys
+    }
+}
+
+/// The runs of a chunk among the rows of a tile.
+fn runs<'a>(rows: &'a [QueryRow<'a>], chunk: usize, tile: Range<usize>) -> impl Iterator<Item = Run> + 'a {
+    let page = move |row: usize| (rows[row].keys(chunk) > 0).then(|| rows[row].pages[chunk]);
+    let mut row = tile.start;
+    std::iter::from_fn(move || {
+        let start = (row..tile.end).find(|row| page(*row).is_some())?;
+        let shared = page(start)?;
+        row = (start..tile.end).find(|row| page(*row) != Some(shared)).unwrap_or(tile.end);
+        let keys = rows[start..row].iter().map(|row| row.keys(chunk)).max()?;
+        Some(Run { chunk, rows: start..row, page: shared, keys })
+    })
+}
+
 /// State of one thread, used by item after item.
 struct Item<'a> {
     isa: Isa,
@@ -138,6 +180,12 @@ struct Item<'a> {
     rows: &'a [QueryRow<'a>],
     store: &'a PageStore,
     layer: usize,
+    /// If memory is asked for ahead. Of more tiles than [`COLD_TILES`] all but the first find it in a cache.
+    asks: bool,
+    /// Of the item: what it reads, products that have not been made, and its runs.
+    ahead: Ahead,
+    work: usize,
+    runs: Vec<Run>,
     /// Per (row of the tile, query head).
     state: Vec<Softmax>,
     o: Vec<f32>,
@@ -170,6 +218,10 @@ impl<'a> Item<'a> {
             rows,
             store,
             layer,
+            asks: rows.len() <= COLD_TILES * TILE,
+            ahead: Ahead::default(),
+            work: 0,
+            runs: Vec::new(),
             state: vec![Softmax { n: 0.0, l: 0.0 }; n],
             o: vec![0.0; n * shape.head_dim],
             valid: vec![0; n],
@@ -183,49 +235,45 @@ impl<'a> Item<'a> {
         }
     }
 
-    fn run(&mut self, kv_head: usize, tile: std::ops::Range<usize>, fault: &impl Fn(usize, FaultKind)) {
+    fn run(&mut self, kv_head: usize, tile: Range<usize>, fault: &impl Fn(usize, FaultKind)) {
         let chunks = self.rows[tile.clone()].iter().map(|r| r.position / PAGE + 1).max().unwrap_or(0);
-        for chunk in 0..chunks {
-            let mut row = tile.start;
-            while row < tile.end {
-                let page = self.page(row, chunk);
-                let mut end = row + 1;
-                while end < tile.end && self.page(end, chunk) == page {
-                    end += 1;
+        let mut todo = std::mem::take(&mut self.runs);
+        todo.clear();
+        todo.extend((0..chunks).flat_map(|chunk| runs(self.rows, chunk, tile.clone())));
+        self.ahead.clear();
+        if self.asks {
+            for (i, run) in todo.iter().enumerate() {
+                let head = self.store.head(run.page, self.layer, kv_head);
+                if i > 0 {
+                    head.keys_ahead(run.keys, &mut self.ahead);
                 }
-                if let Some(page) = page {
-                    let head = self.store.head(page, self.layer, kv_head);
-                    self.chunk(kv_head, chunk, row..end, row - tile.start, head, fault);
-                }
-                row = end;
+                head.values_ahead(run.keys, &mut self.ahead);
             }
         }
+        self.work = todo.iter().map(|run| 2 * run.work()).sum();
+        for run in &todo {
+            self.chunk(kv_head, run, run.rows.start - tile.start, fault);
+        }
+        self.runs = todo;
     }
 
-    /// The page a row reads at a chunk, if it sees any of its keys.
-    fn page(&self, row: usize, chunk: usize) -> Option<PageId> {
-        let r = &self.rows[row];
-        (r.position >= chunk * PAGE).then(|| r.pages[chunk])
+    /// The next of a run's two products has its share of what is to be asked for: as much as of the work that is left.
+    fn allot(&mut self, run: &Run) {
+        self.ahead.allot((self.ahead.left() * run.work()).div_ceil(self.work.max(1)));
+        self.work -= run.work();
     }
 
     /// One chunk of some rows; `first` is their place in the tile.
-    fn chunk(
-        &mut self,
-        kv_head: usize,
-        chunk: usize,
-        rows: std::ops::Range<usize>,
-        first: usize,
-        head: HeadPage<'_>,
-        fault: &impl Fn(usize, FaultKind),
-    ) {
+    fn chunk(&mut self, kv_head: usize, run: &Run, first: usize, fault: &impl Fn(usize, FaultKind)) {
         let (isa, per_kv, head_dim, blocks) = (self.isa, self.shape.per_kv(), self.shape.head_dim, self.shape.blocks());
-        let keys = |row: usize| (self.rows[row].position + 1 - chunk * PAGE).min(PAGE);
+        let (rows, head) = (run.rows.clone(), self.store.head(run.page, self.layer, kv_head));
         let n = rows.len() * per_kv;
         for (i, valid) in self.valid[..n].iter_mut().enumerate() {
-            *valid = keys(rows.start + i / per_kv);
+            *valid = self.rows[rows.start + i / per_kv].keys(run.chunk);
         }
-        let most = self.valid[..n].iter().copied().max().unwrap_or(0);
-        self.scores(kv_head, rows.start, n, most, &head);
+        self.allot(run);
+        self.scores(kv_head, rows.start, n, run.keys, &head);
+        self.allot(run);
         let (p, weights) = (&mut self.p[..n * PAGE], &mut self.chunk[..n]);
         ops::softmax_rows(isa, p, &self.valid[..n], weights);
         weights.iter().enumerate().filter(|(_, w)| w.is_none()).for_each(|(i, _)| {
@@ -233,7 +281,15 @@ impl<'a> Item<'a> {
         });
         for block in 0..blocks {
             let channels = (head_dim - block * BLOCK).min(BLOCK);
-            ops::weigh_rows(isa, p, head.value_exponents(block), most, &mut self.u, &mut self.u_g, &mut self.faults);
+            ops::weigh_rows(
+                isa,
+                p,
+                head.value_exponents(block),
+                run.keys,
+                &mut self.u,
+                &mut self.u_g,
+                &mut self.faults,
+            );
             for (i, failed) in self.faults[..n].iter_mut().enumerate().filter(|(_, failed)| **failed) {
                 fault(rows.start + i / per_kv, FaultKind::Quantizer);
                 *failed = false;
@@ -245,17 +301,18 @@ impl<'a> Item<'a> {
                 &self.u,
                 STRIDE,
                 n,
-                most.div_ceil(2),
+                run.keys.div_ceil(2),
                 head.values(block),
                 PAGE * PANEL,
                 panels,
                 &mut self.sums,
                 width,
+                &mut self.ahead,
             );
             let at = first * per_kv;
             ops::fold_rows(
                 isa,
-                chunk == 0,
+                run.chunk == 0,
                 block + 1 == blocks,
                 channels,
                 &self.sums,
@@ -286,6 +343,7 @@ impl<'a> Item<'a> {
                 most.div_ceil(PANEL),
                 &mut self.scores,
                 PAGE,
+                &mut self.ahead,
             );
             let (g_queries, g_keys) = (&self.queries.g[base + block..], head.key_exponents(block));
             ops::score_rows(self.isa, block == 0, &self.scores, g_queries, blocks, g_keys, &mut self.p[..n * PAGE]);

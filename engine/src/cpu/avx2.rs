@@ -10,6 +10,7 @@
 
 use std::arch::x86_64::*;
 
+use super::ahead::Ahead;
 use super::compact::{COMPACT_BLOCK, GROUP, GROUP_BYTES, LANES};
 use super::pack::{PANEL, PANEL_BLOCK};
 use super::quantize::{BLOCK, STRIDE};
@@ -107,8 +108,10 @@ pub(super) unsafe fn dots<const VNNI: bool>(
     w_stride: usize,
     out: *mut i32,
     out_stride: usize,
+    ahead: &mut Ahead,
 ) {
     for panel in 0..panels {
+        ahead.ask(panels - panel);
         let mut row = 0;
         for height in shares(rows, const { self::rows(VNNI) }) {
             let a = a.wrapping_add(row * a_stride);

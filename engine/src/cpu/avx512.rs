@@ -3,6 +3,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
+use super::ahead::Ahead;
 use super::strip::Strip;
 pub(super) use kernels::ROWS;
 
@@ -59,7 +60,8 @@ pub(super) unsafe fn dots(
     w_stride: usize,
     out: *mut i32,
     out_stride: usize,
+    ahead: &mut Ahead,
 ) {
     // SAFETY: passed on.
-    unsafe { kernels::dots(rows, a, a_stride, pairs, panels, w, w_stride, out, out_stride) }
+    unsafe { kernels::dots(rows, a, a_stride, pairs, panels, w, w_stride, out, out_stride, ahead) }
 }

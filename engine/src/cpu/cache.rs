@@ -7,6 +7,7 @@
 
 use std::io;
 
+use super::ahead::Ahead;
 use super::isa::{Isa, dispatched};
 use super::memory::{Buffer, Shared, ask_to_write, touch};
 use super::pack::PANEL;
@@ -103,6 +104,23 @@ impl<'a> HeadPage<'a> {
     pub fn values(&self, block: usize) -> &'a [i16] {
         let start = self.layout.key_integers() + block * BLOCK * PAGE;
         &self.integers[start..start + self.layout.block_channels(block).next_multiple_of(PANEL) * PAGE]
+    }
+
+    /// Adds what the first `keys` keys take.
+    pub fn keys_ahead(&self, keys: usize, ahead: &mut Ahead) {
+        for block in 0..self.layout.blocks {
+            ahead.push(self.key_exponents(block), keys, 1, 0);
+            ahead.push(self.keys(block), self.layout.block_channels(block) * keys.next_multiple_of(PANEL), 1, 0);
+        }
+    }
+
+    /// Adds what the first `keys` values take.
+    pub fn values_ahead(&self, keys: usize, ahead: &mut Ahead) {
+        for block in 0..self.layout.blocks {
+            let panels = self.layout.block_channels(block).div_ceil(PANEL);
+            ahead.push(self.value_exponents(block), keys, 1, 0);
+            ahead.push(self.values(block), LINE * keys.div_ceil(2), panels, PAGE * PANEL);
+        }
     }
 
     /// Exponents of a block's values, `[128]`.

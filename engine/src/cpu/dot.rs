@@ -3,12 +3,14 @@
 //! q K^T: a panel is 16 keys, pairs run over channels. u V: a panel is 16 channels, pairs run over keys.
 //! Scaling is the caller's ([`super::ops`]); block bounds of NUMERICS section 3 keep every sum in i32.
 
+use super::ahead::Ahead;
 use super::isa::Isa;
 use super::pack::PANEL;
 use super::strip::kernels;
 
 /// Sums `out[row * out_stride + 16 * panel + lane]` over the `2 * pairs` elements of `a[row * a_stride ..]` and of lane
-/// `lane` of `panels[panel * panel_stride ..]`, laid out `[pairs][16][2]`. Sums wrap.
+/// `lane` of `panels[panel * panel_stride ..]`, laid out `[pairs][16][2]`. Sums wrap. Meanwhile `ahead` is asked
+/// for.
 ///
 /// # Panics
 /// When a slice is shorter than the strides and counts say or strides overlap.
@@ -24,6 +26,7 @@ pub fn dot_panels(
     count: usize,
     out: &mut [i32],
     out_stride: usize,
+    ahead: &mut Ahead,
 ) {
     if rows == 0 || count == 0 {
         return;
@@ -45,6 +48,7 @@ pub fn dot_panels(
             panel_stride,
             out.as_mut_ptr(),
             out_stride,
+            ahead,
         );
     }
 }

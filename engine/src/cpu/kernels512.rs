@@ -12,6 +12,7 @@
 // Loops by index are unrolled, and what they index stays in registers.
 #![allow(clippy::needless_range_loop)]
 
+use super::super::ahead::Ahead;
 use super::super::compact::COMPACT_BLOCK;
 use super::super::pack::PANEL;
 use super::super::quantize::{BLOCK, STRIDE};
@@ -273,11 +274,12 @@ pub(in crate::cpu) unsafe fn dots(
     w_stride: usize,
     out: *mut i32,
     out_stride: usize,
+    ahead: &mut Ahead,
 ) {
     for panel in (0..panels).step_by(PAIR) {
         let first = w.wrapping_add(panel * w_stride);
         let two = std::array::from_fn(|i| first.wrapping_add(i % PAIR * w_stride));
-        // What follows in memory, at the end too: there the values follow the keys.
+        // The panels that follow. What is read after the last of them, `ahead` knows.
         let next = Next {
             rows: a,
             ask: two.map(|w| w.wrapping_add(PAIR * w_stride).cast()),
@@ -285,12 +287,14 @@ pub(in crate::cpu) unsafe fn dots(
             to: [std::ptr::null_mut(); PAIR],
         };
         let mut row = 0;
-        for height in shares(rows, ROWS) {
+        let follow = panel + PAIR < panels;
+        for (tile, height) in shares(rows, ROWS).enumerate() {
             let a = a.wrapping_add(row * a_stride);
             let out = out.wrapping_add(row * out_stride + panel * PANEL);
+            ahead.ask((panels - panel).div_ceil(PAIR) * rows.div_ceil(ROWS) - tile);
             // SAFETY: the caller's pointers cover `rows` rows and `panels` panels.
             unsafe {
-                match (panel + 1 < panels, row == 0) {
+                match (panel + 1 < panels, follow && tile == 0) {
                     (true, true) => {
                         by_rows!(height, store_dots::<2, ASK>(a, a_stride, pairs, two, &next, out, out_stride))
                     }

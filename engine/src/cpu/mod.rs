@@ -13,6 +13,7 @@
 //!
 //! Not here: a schedule, sampling.
 
+pub mod ahead;
 pub mod attention;
 #[cfg(target_arch = "x86_64")]
 mod avx2;

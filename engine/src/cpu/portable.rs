@@ -1,6 +1,7 @@
 //! Integer tiles in plain Rust: the path of every machine without AVX2. Correct first; the compiler
 //! vectorises the inner loop with what the target's baseline has.
 
+use super::ahead::Ahead;
 use super::compact::{COMPACT_BLOCK, decode};
 use super::pack::PANEL;
 use super::quantize::{BLOCK, STRIDE};
@@ -60,6 +61,7 @@ pub(super) unsafe fn dots(
     w_stride: usize,
     out: *mut i32,
     out_stride: usize,
+    _ahead: &mut Ahead,
 ) {
     for (panel, row) in (0..panels).flat_map(|panel| (0..rows).map(move |row| (panel, row))) {
         // SAFETY: the caller's pointers cover `rows` rows of `a` and `out` and `panels` panels.

@@ -1,5 +1,6 @@
 //! What the integer kernels of every instruction set do: a strip of activation rows by one or two panels of weights.
 
+use super::ahead::Ahead;
 use super::compact::Patch;
 use super::isa::{Isa, Path};
 use super::pack::PANEL_BLOCK;
@@ -96,8 +97,8 @@ pub(super) struct Kernels {
     /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
     pub strip: unsafe fn(&Strip),
     /// Integer dot products: (rows, a, stride of a, pairs, panels, first panel `[pairs][16][2]`, stride of panels, out,
-    /// stride of out). Safety: as above.
-    pub dots: unsafe fn(usize, *const i16, usize, usize, usize, *const i16, usize, *mut i32, usize),
+    /// stride of out, what to ask for meanwhile). Safety: as above.
+    pub dots: unsafe fn(usize, *const i16, usize, usize, usize, *const i16, usize, *mut i32, usize, &mut Ahead),
 }
 
 /// The table of a path. The `Isa` is the proof that its functions' instructions exist.

@@ -87,8 +87,13 @@ pub(super) fn greatest(x: &[f32; BLOCK]) -> (f32, bool) {
             *nan |= u32::from(x.is_nan());
         }
     }
-    let max = lanes.into_iter().fold(f32::NEG_INFINITY, |m, x| if x > m { x } else { m });
-    (max, nan.into_iter().fold(0, |a, b| a | b) != 0)
+    let mut half = 8;
+    while half > 0 {
+        let (low, high) = lanes.split_at_mut(half);
+        low.iter_mut().zip(high).for_each(|(low, high)| *low = if *high > *low { *high } else { *low });
+        half /= 2;
+    }
+    (lanes[0], nan.into_iter().fold(0, |a, b| a | b) != 0)
 }
 
 /// n = ceil(max) of a chunk whose absent elements are -inf; `None` where it is a fault.

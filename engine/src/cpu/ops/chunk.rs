@@ -56,9 +56,8 @@ fn softmax_rows_body(z: &mut [f32], valid: &[usize], out: &mut [Option<Softmax>]
     let (z, _) = z.as_chunks_mut::<BLOCK>();
     assert!(z.len() == valid.len() && z.len() == out.len(), "rows of a chunk");
     for ((z, valid), out) in z.iter_mut().zip(valid).zip(out) {
-        for (j, z) in z.iter_mut().enumerate() {
-            *z = if (j as u32) < *valid as u32 { *z } else { f32::NEG_INFINITY };
-        }
+        // Most chunks are whole, and loads wait for stores under a mask that went before.
+        z[*valid..].fill(f32::NEG_INFINITY);
         *out = softmax_body(z).ok();
         if out.is_none() {
             z.fill(0.0);

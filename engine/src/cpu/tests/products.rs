@@ -1,5 +1,6 @@
 use super::oracle::{self, Twist};
 use super::{Draw, bits};
+use crate::cpu::ahead::Ahead;
 use crate::cpu::dot::dot_panels;
 use crate::cpu::gemm::{Mode, matmul, matmul_panels, silu_mul_quantized};
 use crate::cpu::isa::Isa;
@@ -348,7 +349,10 @@ fn integer_dots_are_exact_for_every_path_and_shape() {
             };
             for isa in Isa::under_test() {
                 let mut out = vec![-1; rows * out_stride];
-                dot_panels(isa, &a, stride, rows, pairs, &w, panel_stride, count, &mut out, out_stride);
+                let mut ahead = Ahead::default();
+                ahead.push(&w, 16, 5, 100);
+                ahead.allot(4);
+                dot_panels(isa, &a, stride, rows, pairs, &w, panel_stride, count, &mut out, out_stride, &mut ahead);
                 for (i, got) in out.iter().enumerate() {
                     let (row, column) = (i / out_stride, i % out_stride);
                     let expected = if column < 16 * count { expected(row, column) } else { -1 };
