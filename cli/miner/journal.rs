@@ -65,11 +65,18 @@ pub enum Stage {
     Rooted,
     /// The file is in the bucket.
     Published,
+    /// The window is over, and its root was not on chain.
+    Missed,
 }
 
 impl Stage {
-    const ALL: [(Self, &'static str); 4] =
-        [(Self::Open, "open"), (Self::Closed, "closed"), (Self::Rooted, "rooted"), (Self::Published, "published")];
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Open, "open"),
+        (Self::Closed, "closed"),
+        (Self::Rooted, "rooted"),
+        (Self::Published, "published"),
+        (Self::Missed, "missed"),
+    ];
 
     fn name(self) -> &'static str {
         Self::ALL.iter().find(|(stage, _)| *stage == self).map_or("open", |(_, name)| name)
@@ -353,7 +360,7 @@ mod tests {
         let made = Journal::open(folder, &head(10), 1).unwrap().close(&head(10)).unwrap();
         assert_eq!(stage(folder).unwrap(), Stage::Closed);
         assert!(matches!(Journal::open(folder, &head(10), 1), Err(JournalError::Closed { .. })));
-        for next in [Stage::Rooted, Stage::Published] {
+        for next in [Stage::Rooted, Stage::Published, Stage::Missed] {
             set_stage(folder, next).unwrap();
             assert_eq!(stage(folder).unwrap(), next);
         }

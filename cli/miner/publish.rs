@@ -1,7 +1,8 @@
 //! A window's way out: its root on chain before the window ends, then its file into the bucket.
 //!
 //! Every step is asked for before it is done again, so that a miner that was killed anywhere goes on: a root that is on
-//! chain is not put there twice, and a file whose root is on chain is uploaded whatever else happened.
+//! chain is not put there twice, and a file whose root is on chain is uploaded whatever else happened, as long as it is
+//! kept: a bucket that is away for windows gets it late.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,9 +14,14 @@ use grail_protocol::signature::Signer;
 use grail_protocol::ss58;
 use grail_protocol::window_root::WindowRoot;
 use grail_store::{Body, Error as StoreError};
+use tokio::sync::Semaphore;
 
-use super::journal::{Closed, Stage, set_stage};
+use super::journal::{Closed, Stage, set_stage, stage};
+use super::run::KEPT_WINDOWS;
 use crate::subnet::{Ended, Event, Events, OwnBucket, Retry, Stop, Stopper, Subnet, file_key};
+
+/// Nobody waits for a file when the window after it is over.
+const WAITED_FOR_WINDOWS: u64 = 2;
 
 /// Publishes the windows of one hotkey.
 #[derive(Clone)]
@@ -28,6 +34,8 @@ pub struct Publisher {
     pub bucket: OwnBucket,
     /// Who hears of it.
     pub events: Events,
+    /// Files that nobody waits for any more go out one at a time, so that those in time have the line.
+    late: Arc<Semaphore>,
 }
 
 /// Why a root is not on chain.
@@ -67,6 +75,12 @@ impl RootError {
 }
 
 impl Publisher {
+    /// Publishes with a key into a bucket.
+    #[must_use]
+    pub fn new(subnet: Subnet, signer: Signer, bucket: OwnBucket, events: Events) -> Self {
+        Self { subnet, signer: Arc::new(signer), bucket, events, late: Arc::new(Semaphore::new(1)) }
+    }
+
     /// Puts the credentials on chain that others read the bucket with, unless they are there.
     ///
     /// # Errors
@@ -116,11 +130,18 @@ impl Publisher {
     async fn steps(&self, folder: &Path, closed: &Closed, stop: &Stop) -> Result<bool> {
         let root = closed.root;
         let last_block = root.window_start + self.subnet.window_length() - 1;
-        let failed = self.root(&root, last_block, stop).await.err();
+        // What was noted while the window lasted is not asked again: the chain forgets its state.
+        let is_noted = self.subnet.heads.has_made(last_block) && matches!(stage(folder), Ok(Stage::Rooted));
+        let failed = if is_noted { None } else { self.root(&root, last_block, stop).await.err() };
         // It may have come in with an answer that was lost, and whoever has a root has to have a file.
         if failed.is_some() && !self.is_rooted(&root, last_block, stop).await {
             return match failed {
-                Some(error) if !stop.is_set() => Err(anyhow::anyhow!("{error}")).context("its root is not on chain"),
+                Some(error) if !stop.is_set() => {
+                    if self.subnet.heads.has_made(last_block) {
+                        note(folder, Stage::Missed);
+                    }
+                    Err(anyhow::anyhow!("{error}")).context("its root is not on chain")
+                }
                 _ => Ok(false),
             };
         }
@@ -161,11 +182,19 @@ impl Publisher {
             // Even a refusal may be a bucket that is being made, and a clock may be set right.
             _ => Retry::Later,
         };
-        // Nobody takes it when the window after it is over.
-        let too_late = window + 2 * self.subnet.window_length();
-        let left = || if self.subnet.heads.has_made(too_late) { Duration::ZERO } else { Duration::MAX };
         let (_stopper, never) = Stopper::new();
-        match self.subnet.patience.attempt("bucket", &never, left, advise, put).await {
+        let until = |windows: u64| {
+            let too_late = window + windows * self.subnet.window_length();
+            let left = move || if self.subnet.heads.has_made(too_late) { Duration::ZERO } else { Duration::MAX };
+            self.subnet.patience.attempt("bucket", &never, left, advise, put)
+        };
+        let mut uploaded = until(WAITED_FOR_WINDOWS).await;
+        if let Err(Ended::TooLate(_)) = uploaded {
+            // Of no use for the window's weights, but whoever has a root has to have a file.
+            let _turn = self.subnet.part().waiting(self.late.acquire()).await;
+            uploaded = until(KEPT_WINDOWS).await;
+        }
+        match uploaded {
             Ok(()) => Ok(()),
             Err(error) => {
                 Err(anyhow::anyhow!("{error}")).context("its root is on chain, its file is not in the bucket")

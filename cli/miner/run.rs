@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -27,7 +26,7 @@ use crate::subnet::{Ended, Event, Events, HeadError, OwnBucket, Retry, Stop, Sub
 /// For publications that are under way when a miner is told to stop.
 const GRACE: Duration = Duration::from_secs(20);
 /// Windows whose work is kept on disk.
-const KEPT_WINDOWS: u64 = 24;
+pub(super) const KEPT_WINDOWS: u64 = 24;
 /// Between two events about work in progress.
 const TELL_EVERY: Duration = Duration::from_millis(500);
 
@@ -76,7 +75,7 @@ impl<'a, E: Environment> Miner<'a, E> {
         events: Events,
     ) -> Self {
         let subnet = subnet.as_part("mining");
-        let publisher = Publisher { subnet, signer: Arc::new(signer), bucket, events };
+        let publisher = Publisher::new(subnet, signer, bucket, events);
         Self { protocol, engine, publisher, options, pace: Pace::default(), check: Duration::ZERO }
     }
 
@@ -96,10 +95,9 @@ impl<'a, E: Environment> Miner<'a, E> {
         let longest = self.subnet().chain.longest_call().saturating_mul(3);
         self.subnet().part().within(longest, self.publisher.credentials(stop)).await?;
         let mut publishing = JoinSet::new();
-        self.resume(&mut publishing, stop).await?;
         let (mut worked, mut last) = (0, None);
         while self.options.windows.is_none_or(|most| worked < most) {
-            let Some(window) = self.next_window(last, stop).await? else {
+            let Some(window) = self.next_window(last, &mut publishing, stop).await? else {
                 break;
             };
             last = Some(window);
@@ -133,17 +131,17 @@ impl<'a, E: Environment> Miner<'a, E> {
         publishing.spawn(async move { publisher.publish(&folder, &closed, &stop).await });
     }
 
-    /// Windows that are over, and whose files are not in the bucket although their root may be on chain.
-    async fn resume(&self, publishing: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
-        let Some(seen) = self.subnet().reach(0, stop).await else {
-            return Ok(());
-        };
-        let length = self.subnet().window_length();
-        let current = window_of(seen.block.number, length);
+    /// Goes on with files that are not in the bucket although their root may be on chain. One of the window that is under
+    /// way, and without a root as far as is known, is left to whoever works in it.
+    fn resume(&self, current: u64, publishing: &mut JoinSet<()>, stop: &Stop) -> Result<()> {
         for window in self.kept()? {
-            let is_recent = window < current && current - window <= 2 * length;
             let folder = self.folder(window);
-            if is_recent && matches!(stage(&folder)?, Stage::Closed | Stage::Rooted) {
+            let is_out = match stage(&folder)? {
+                Stage::Closed => window >= current,
+                Stage::Rooted => false,
+                Stage::Open | Stage::Published | Stage::Missed => true,
+            };
+            if !is_out {
                 self.publish(publishing, window, closed(&folder, window.into())?, stop);
             }
         }
@@ -175,17 +173,25 @@ impl<'a, E: Environment> Miner<'a, E> {
         window + (self.subnet().window_length() - 1).saturating_sub(self.options.upload_blocks)
     }
 
-    /// The window to work in, waited for; none if told to stop.
-    async fn next_window(&self, last: Option<u64>, stop: &Stop) -> Result<Option<u64>> {
+    /// The window to work in, waited for; none if told to stop. The first time, what an earlier run left is published.
+    async fn next_window(&self, last: Option<u64>, publishing: &mut JoinSet<()>, stop: &Stop) -> Result<Option<u64>> {
         let (length, heads) = (self.subnet().window_length(), &self.subnet().heads);
         let Some(mut seen) = self.subnet().reach(0, stop).await else {
             return Ok(None);
         };
+        if last.is_none() {
+            self.resume(window_of(seen.block.number, length), publishing, stop)?;
+        }
         loop {
             let window = window_of(seen.block.number, length);
-            let is_over = heads.left_until(self.deadline(window)).is_zero();
-            if !is_over && last.is_none_or(|last| window > last) && stage(&self.folder(window))? <= Stage::Closed {
-                return Ok(Some(window));
+            if last.is_none_or(|last| window > last) {
+                let (folder, is_over) = (self.folder(window), heads.left_until(self.deadline(window)).is_zero());
+                match stage(&folder)? {
+                    Stage::Open | Stage::Closed if !is_over => return Ok(Some(window)),
+                    // Its root may be on chain, or still come in.
+                    Stage::Closed => self.publish(publishing, window, closed(&folder, window.into())?, stop),
+                    _ => {}
+                }
             }
             match self.subnet().reach(window + length, stop).await {
                 Some(next) => seen = next,
@@ -196,12 +202,16 @@ impl<'a, E: Environment> Miner<'a, E> {
 
     async fn window(&mut self, window: u64, stop: &Stop) -> Result<Worked> {
         self.subnet().part().begins(format!("window {window}"));
+        let folder = self.folder(window);
         let head = match self.head(window, stop).await {
             Ok(head) => head,
+            // The root of a file from before may be on chain.
+            Err(Worked::Nothing(_)) if stage(&folder)? == Stage::Closed => {
+                return Ok(Worked::Closed(closed(&folder, window.into())?));
+            }
             Err(worked) => return Ok(worked),
         };
         let assignment = self.protocol.assignment(&head, self.publisher.signer.account());
-        let folder = self.folder(window);
         if stage(&folder)? == Stage::Open
             && let Some(worked) = block_in_place(|| self.work(window, &head, &assignment, stop))?
         {
@@ -260,9 +270,10 @@ impl<'a, E: Environment> Miner<'a, E> {
         let empty = prove::window_file(network, head, &signer.account(), Vec::new(), now());
         let mut journal = Journal::open(&self.folder(window), &empty, size)?;
         let deadline = self.deadline(window);
+        let reserved = reserved(self.check, subnet.heads.left_until(deadline));
         let left = || match stop.is_set() {
             true => Duration::ZERO,
-            false => subnet.heads.left_until(deadline).saturating_sub(self.check * 2),
+            false => subnet.heads.left_until(deadline).saturating_sub(reserved),
         };
         let moment = || Moment {
             block: subnet.heads.latest().map_or(head.block_number, |seen| seen.block.number),
@@ -337,6 +348,12 @@ impl<'a, E: Environment> Miner<'a, E> {
     }
 }
 
+/// Time of a window that is kept for the check of an own group: twice what it took last. Never more than half of what is
+/// `left`: one check that was slow must not keep a miner from every group, as without one no other check tells better.
+fn reserved(check: Duration, left: Duration) -> Duration {
+    (check * 2).min(left / 2)
+}
+
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |t| t.as_secs_f64())
 }
@@ -345,4 +362,17 @@ fn now() -> f64 {
 #[must_use]
 pub fn folder(data: &Path, network_id: &[u8; 32], hotkey: &str) -> PathBuf {
     data.join("mine").join(hex::encode(&network_id[..8])).join(hotkey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_once_took_long_leaves_half_of_a_window() {
+        let second = Duration::from_secs(1);
+        assert_eq!(reserved(second, 60 * second), 2 * second);
+        assert_eq!(reserved(3600 * second, 60 * second), 30 * second);
+        assert_eq!(reserved(second, Duration::ZERO), Duration::ZERO);
+    }
 }

@@ -68,7 +68,13 @@ impl<E: Environment> Shift<'_, E> {
             if room == 0 || is_full(journal)? {
                 return Ok(ShiftEnd::Full);
             }
-            let groups = pace.groups(left(), FIRST_BATCH, room.min(self.batch_groups));
+            let left_now = left();
+            let groups = match pace.groups(left_now, FIRST_BATCH, room.min(self.batch_groups)) {
+                // There is nothing to lose yet, and a pace is of the past: without an attempt, a miner that was slow once
+                // would never learn that it is not any more.
+                0 if next == 0 && !left_now.is_zero() => FIRST_BATCH,
+                groups => groups,
+            };
             if groups == 0 {
                 return Ok(ShiftEnd::TimeUp);
             }
@@ -151,6 +157,7 @@ mod tests {
         tokenizer: Tokenizer,
         network: NetworkFile,
         engine: Engine,
+        pace: Pace,
     }
 
     fn stage(max_groups: u32) -> Stage {
@@ -160,7 +167,7 @@ mod tests {
         let parameters = grail_protocol::params::Parameters { max_groups, ..plain.network().parameters().clone() };
         let network = NetworkFile::new(parameters, plain.beacon().clone()).unwrap();
         let options = EngineOptions { memory_bytes: Some(1 << 29), ..EngineOptions::default() };
-        Stage { tokenizer, network, engine: Engine::load(checkpoint, options).unwrap() }
+        Stage { tokenizer, network, engine: Engine::load(checkpoint, options).unwrap(), pace: Pace::default() }
     }
 
     impl Stage {
@@ -178,8 +185,8 @@ mod tests {
             let mut journal = Journal::open(folder, &empty, 2).unwrap();
             let kept = Cell::new(journal.groups());
             let shift = Shift { assignment: &assignment, signer: &signer, batch_groups: 2, kept: &kept };
-            let mut pace = Pace::default();
-            let end = shift.work(&mut self.engine, &mut journal, &mut pace, left, &moment, &mut unobserved).unwrap();
+            let pace = &mut self.pace;
+            let end = shift.work(&mut self.engine, &mut journal, pace, left, &moment, &mut unobserved).unwrap();
             let groups = journal.groups();
             assert_eq!(kept.get(), groups);
             if !close {
@@ -218,14 +225,30 @@ mod tests {
                 asked.set(asked.get() + 1);
                 if asked.get() > calls { Duration::ZERO } else { HOUR }
             };
+            stage.pace = Pace::default();
             let (end, groups, _) = stage.shift(folder.path(), &left, false);
             assert_eq!(end, ShiftEnd::TimeUp);
             seen.push(groups);
+            stage.pace = Pace::default();
             let (end, groups, file) = stage.shift(folder.path(), &|| HOUR, true);
             assert_eq!((end, groups), (ShiftEnd::Full, 5));
             assert_eq!(text(&file.unwrap()), expected, "stopped after {calls} steps");
         }
         assert!(seen[0] == 0 && seen.iter().any(|&groups| (1..5).contains(&groups)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_pace_that_was_slow_once_keeps_no_miner_from_its_first_group() {
+        let mut stage = stage(5);
+        stage.pace.learn(1, 100 * HOUR);
+        let folder = tempfile::tempdir().unwrap();
+        // One in the first window, whatever the pace; all as it is learnt anew.
+        assert_eq!(stage.shift(folder.path(), &|| HOUR, false), (ShiftEnd::TimeUp, 1, None));
+        let windows = (0..40).find(|_| {
+            let folder = tempfile::tempdir().unwrap();
+            stage.shift(folder.path(), &|| HOUR, false) == (ShiftEnd::Full, 5, None)
+        });
+        assert!(windows.is_some(), "{:?}", stage.pace);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod clocks;
 mod doctor;
 mod gpu;
 mod honest;
+mod late;
 mod link;
 mod metrics;
 mod net;

@@ -169,8 +169,7 @@ impl Stage<'_> {
         let signer = development_key("//Cheater");
         let bucket = settle(&self.subnet, &self.at, &signer).await?;
         let protocol = self.protocol(&Sat)?;
-        let publisher =
-            Publisher { subnet: self.subnet.clone(), signer: Arc::new(signer), bucket, events: self.events(actor) };
+        let publisher = Publisher::new(self.subnet.clone(), signer, bucket, self.events(actor));
         let mut cheater = Cheater {
             protocol: &protocol,
             engine,

@@ -219,10 +219,19 @@ fn timeouts(settings: &Settings, bytes: u64) -> TimeoutConfig {
     let more = settings.allowance(bytes);
     TimeoutConfig::builder()
         .connect_timeout(settings.connect_timeout)
-        .read_timeout(settings.attempt_timeout.saturating_add(more))
+        .read_timeout(settings.attempt_timeout.saturating_add(rounded(more)))
         .operation_attempt_timeout(settings.attempt_timeout.saturating_add(more))
         .operation_timeout(settings.operation_timeout.saturating_add(more))
         .build()
+}
+
+/// Up to a power of two in seconds. The SDK keeps a pool of connections for ever for each read timeout that it ever saw:
+/// one for each length of a body would be no bound. An attempt's own limit is not rounded, and ends it.
+fn rounded(more: Duration) -> Duration {
+    match more.is_zero() {
+        true => more,
+        false => Duration::from_secs(more.as_secs().saturating_add(1).checked_next_power_of_two().unwrap_or(u64::MAX)),
+    }
 }
 
 fn http_client(bucket: &Bucket) -> Result<SharedHttpClient, ConfigError> {
@@ -296,5 +305,30 @@ impl Intercept for Attempts {
     ) -> Result<(), BoxError> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn bodies_of_all_lengths_share_a_few_read_timeouts_that_are_never_shorter_than_an_attempt() {
+        let settings = Settings::default();
+        let limits = (0..20_000).map(|step| timeouts(&settings, step * 9973));
+        let read: BTreeSet<Duration> = limits
+            .map(|limits| {
+                let (read, attempt) = (limits.read_timeout().unwrap(), limits.operation_attempt_timeout().unwrap());
+                assert!(read >= attempt, "{read:?} {attempt:?}");
+                read
+            })
+            .collect();
+        assert!(read.len() <= 13, "{read:?}");
+        assert_eq!(read.first(), Some(&settings.attempt_timeout));
+        assert_eq!(
+            timeouts(&settings, u64::MAX).read_timeout().map(|read| read > settings.attempt_timeout),
+            Some(true)
+        );
     }
 }

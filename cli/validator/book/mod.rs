@@ -30,6 +30,10 @@ const MIGRATIONS: &[Migration] = &[];
 /// Version of the tables below.
 pub const SCHEMA_VERSION: u64 = 1 + MIGRATIONS.len() as u64;
 
+/// Memory for pages of the database, for which the library takes up to 1 GiB by itself: every page that was ever written. What
+/// is read again is of the last windows.
+const CACHE_BYTES: usize = 1 << 20;
+
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 const WINDOWS: TableDefinition<'_, u64, &str> = TableDefinition::new("windows");
 const METAGRAPHS: TableDefinition<'_, u64, &str> = TableDefinition::new("metagraphs");
@@ -67,7 +71,8 @@ impl Book {
 
     fn open_with(path: &Path, network_id: &Hash, migrations: &[Migration]) -> Result<Self> {
         let failed = |source: redb::Error| BookError::Database { path: path.to_owned(), source: Box::new(source) };
-        let database = Database::create(path).map_err(|e| failed(e.into()))?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(path);
+        let database = database.map_err(|e| failed(e.into()))?;
         let book = Self { path: path.to_owned(), database, failure: OnceLock::new() };
         let version = 1 + migrations.len() as u64;
         book.write(|tables| {
@@ -316,7 +321,7 @@ impl Book {
         })
     }
 
-    /// Forgets all windows before one, whatever became of them.
+    /// Forgets all windows before one, whatever became of them, and weights that were submitted before it.
     ///
     /// # Errors
     /// The database's.
@@ -329,6 +334,7 @@ impl Book {
             tables.open_table(ROOTED)?.retain_in(before, |_, _| false)?;
             tables.open_table(JUDGED)?.retain_in(before, |_, _| false)?;
             tables.open_table(PUBLISHED)?.retain_in(before, |_, _| false)?;
+            tables.open_table(SUBMISSIONS)?.retain_in(before, |_, _| false)?;
             let before = ..(window_start, &[][..]);
             tables.open_table(ROOTS)?.retain_in(before, |_, _| false)?;
             tables.open_table(RECORDS)?.retain_in(before, |_, _| false)?;

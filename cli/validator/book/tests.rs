@@ -119,9 +119,13 @@ fn what_is_forgotten_is_gone_and_nothing_else() {
         book.keep_roots(start, start + 49, &BTreeMap::from([([255; 32], committed(start, 1))])).unwrap();
         book.keep_beacon(start, &BeaconEntry { round: start, signature: vec![1] }).unwrap();
         book.judge(start, &BTreeMap::from([record(start, 1, Outcome::Valid)])).unwrap();
+        let (uids, weights, waiting) = (vec![1], vec![1.0], None);
+        book.submitted(&Submission { block: start - 1, window_start: start - 50, uids, weights, waiting }).unwrap();
     }
     book.published(50, 1).unwrap();
     book.forget_before(100).unwrap();
+    let submitted: Vec<u64> = book.late_submissions().unwrap().iter().map(|submission| submission.block).collect();
+    assert_eq!(submitted, [149]);
     assert_eq!((book.window(50).unwrap(), book.roots(50).unwrap(), book.beacon(50).unwrap()), (None, None, None));
     assert_eq!((book.records(50).unwrap(), book.windows_after(None).unwrap()), (None, vec![100, 150]));
     assert_eq!((book.unpublished(150).unwrap(), book.last_judged().unwrap()), (vec![100, 150], Some(150)));

@@ -34,7 +34,6 @@ fn sound() -> Facts {
         begun_ms: place * WINDOW_MS,
         middle_ms: place * WINDOW_MS + WINDOW_MS / 2,
         over_ms: (place + 1) * WINDOW_MS + 2000,
-        given_up_ms: (place + 2) * WINDOW_MS,
     });
     let away = Outage { who: MINERS[1], from_ms: 5 * WINDOW_MS + 1000, to_ms: 6 * WINDOW_MS - 500 };
     let mut facts = Facts {
@@ -55,7 +54,7 @@ fn sound() -> Facts {
             let root = format!("{miner} {place}");
             let bucket = Some(Stored { hash: root.clone(), groups: 4 });
             facts.roots.insert((miner, start(place)), BTreeSet::from([root.clone()]));
-            facts.rooted.insert((miner, start(place)), Rooted { root, bucket, disk: None, told_groups: 4 });
+            facts.rooted.insert((miner, start(place)), Rooted { root, bucket, told_groups: 4 });
         }
     }
     // Equal at first; eleven windows to twelve while the missed one counts.
@@ -95,19 +94,12 @@ fn a_lost_rollout_is_found() {
     assert!(rooted(|rooted| rooted.bucket.as_mut().expect("a file").hash = "another".into()).contains("another"));
     let shorter = rooted(|rooted| rooted.bucket.as_mut().expect("a file").groups = 3);
     assert!(shorter.contains("4 groups were on disk, the file has 3"), "{shorter}");
-    // On disk is enough where the miner was away until nobody took the file any more, and only there.
-    let on_disk = |away_until_ms: u64, tamper: fn(&mut Rooted)| {
-        let mut facts = sound();
-        facts.outages.push(Outage { who: MINERS[0], from_ms: 3 * WINDOW_MS + 5000, to_ms: away_until_ms });
-        let rooted = facts.rooted.get_mut(&about).expect("a root");
-        rooted.disk = rooted.bucket.take();
-        tamper(rooted);
-        nothing_lost(&facts)
-    };
-    assert!(on_disk(5 * WINDOW_MS, |_| {}).is_empty());
-    assert!(!on_disk(5 * WINDOW_MS - 1, |_| {}).is_empty());
-    assert!(!on_disk(5 * WINDOW_MS, |rooted| rooted.disk.as_mut().expect("a file").groups = 3).is_empty());
-    assert!(!on_disk(5 * WINDOW_MS, |rooted| rooted.disk = None).is_empty());
+    // However long the miner was away.
+    let away = tampered(nothing_lost, |facts| {
+        facts.outages.push(Outage { who: MINERS[0], from_ms: 3 * WINDOW_MS, to_ms: WINDOWS * WINDOW_MS });
+        facts.rooted.get_mut(&about).expect("a root").bucket = None;
+    });
+    assert!(away.contains("no file"), "{away}");
     let none = tampered(nothing_lost, |facts| facts.rooted.retain(|(miner, _), _| *miner == MINERS[0]));
     assert!(none.contains("//Two: no root ever"), "{none}");
 }
@@ -206,7 +198,36 @@ fn an_outage_excuses_the_windows_that_it_touches_and_no_other() {
         facts.records.insert((JUDGE, start(place), MINERS[1]), vec![void(ReasonKind::NoRoot)]);
     }
     let wrong = nobody_punished(&facts).join("\n");
+    assert!(!wrong.contains("busy machine"), "{wrong}");
     assert!(wrong.contains("0 windows of 20 were valid") && wrong.contains("an alibi for every window"), "{wrong}");
+}
+
+#[test]
+fn a_busy_machine_excuses_few_windows() {
+    let busy_in = |missed: u64| {
+        let mut facts = sound();
+        facts.outages.push(Outage {
+            who: MACHINE,
+            from_ms: 8 * WINDOW_MS + 100,
+            to_ms: (8 + missed) * WINDOW_MS - 2100,
+        });
+        for place in 8..8 + missed {
+            facts.rooted.remove(&(MINERS[0], start(place)));
+            facts.records.insert((JUDGE, start(place), MINERS[0]), vec![void(ReasonKind::NoRoot)]);
+        }
+        nobody_punished(&facts).join("\n")
+    };
+    assert_eq!(busy_in(4), "");
+    let mut facts = sound();
+    let spans = [(9000, 12_000), (1000, 4000), (3000, 5000), (9500, 10_000)];
+    facts.outages.extend(spans.map(|(from_ms, to_ms)| Outage { who: MACHINE, from_ms, to_ms }));
+    assert!((facts.machine_away_s() - 7.0).abs() < 1e-9, "{}", facts.machine_away_s());
+    assert!(busy_in(5).contains("//Judge, //One: 5 windows of 20 were missed with no other excuse"), "{}", busy_in(5));
+    // It excuses missed windows that it touches, not others.
+    let mut facts = sound();
+    facts.outages.push(Outage { who: MACHINE, from_ms: 8 * WINDOW_MS, to_ms: 12 * WINDOW_MS });
+    facts.records.insert((JUDGE, start(15), MINERS[0]), vec![void(ReasonKind::NoRoot)]);
+    assert!(!nobody_punished(&facts).is_empty());
 }
 
 #[test]

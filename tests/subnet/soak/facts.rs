@@ -13,7 +13,7 @@ pub const NETWORK: Name = "network";
 pub const CHAIN: Name = "chain";
 pub const BEACON: Name = "beacon";
 pub const BUCKET: Name = "bucket";
-/// This machine, which may stand still.
+/// This machine, which may stand still or work for others.
 pub const MACHINE: Name = "machine";
 
 /// Blocks per window.
@@ -31,8 +31,6 @@ pub struct Window {
     pub middle_ms: u64,
     /// From then on no file of it is in time: some blocks after its challenge is known.
     pub over_ms: u64,
-    /// From then on a miner does not upload a file of it any more.
-    pub given_up_ms: u64,
 }
 
 /// When something was not there or not right, in Unix milliseconds.
@@ -43,7 +41,7 @@ pub struct Outage {
     pub to_ms: u64,
 }
 
-/// A window file, wherever it was found.
+/// A window file in a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// SHA-256 in hex.
@@ -59,8 +57,6 @@ pub struct Rooted {
     pub root: String,
     /// What the miner's bucket has.
     pub bucket: Option<Stored>,
-    /// What the miner has on disk, where the bucket has nothing.
-    pub disk: Option<Stored>,
     /// Most groups that the miner ever said it had on disk.
     pub told_groups: u64,
 }
@@ -135,11 +131,23 @@ impl Facts {
         self.disturbed(&[miner, NETWORK, CHAIN, BEACON, BUCKET, MACHINE], window.middle_ms, window.over_ms)
     }
 
-    /// Whether a miner was away from some time of a window on until nobody takes the window's file any more.
-    pub fn was_kept_away(&self, miner: Name, window: u64) -> bool {
-        let window = self.windows.iter().find(|w| w.start == window);
-        let covers = |w: &Window, o: &Outage| o.from_ms <= w.over_ms && o.to_ms >= w.given_up_ms;
-        window.is_some_and(|w| self.outages.iter().any(|outage| outage.who == miner && covers(w, outage)))
+    /// Whether nothing but the machine excuses that.
+    pub fn blames_machine(&self, miner: Name, window: &Window) -> bool {
+        let soak = [miner, NETWORK, CHAIN, BEACON, BUCKET];
+        self.may_miss(miner, window) && !self.disturbed(&soak, window.middle_ms, window.over_ms)
+    }
+
+    /// Seconds in which the machine stood still or worked for others.
+    pub fn machine_away_s(&self) -> f64 {
+        let mut spans: Vec<_> =
+            self.outages.iter().filter(|o| o.who == MACHINE).map(|o| (o.from_ms, o.to_ms)).collect();
+        spans.sort_unstable();
+        let (mut away_ms, mut until) = (0, 0);
+        for (from, to) in spans {
+            away_ms += to.saturating_sub(from.max(until));
+            until = until.max(to);
+        }
+        away_ms as f64 / 1000.0
     }
 
     /// Whether a validator may have been unable to look at a window's files: its own trouble and that of its bucket,

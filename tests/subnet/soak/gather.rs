@@ -62,8 +62,7 @@ pub fn gather(stage: &Stage, span: &Span) -> Facts {
 fn window(stage: &Stage, start: u64) -> Window {
     let at = |block| stage.net.reach(&stage.subnet, block).timestamp_ms;
     let (begun_ms, middle_ms) = (at(start), at(start + WINDOW / 2));
-    let (over_ms, given_up_ms) = (at(start + WINDOW + CHALLENGE_BLOCKS), at(start + 2 * WINDOW));
-    Window { start, begun_ms, middle_ms, over_ms, given_up_ms }
+    Window { start, begun_ms, middle_ms, over_ms: at(start + WINDOW + CHALLENGE_BLOCKS) }
 }
 
 /// Roots and weights, block by block.
@@ -82,8 +81,7 @@ fn chain(stage: &Stage, span: &Span, facts: &mut Facts) {
             let (window, hash) = (root.window_start, hex::encode(root.file_hash));
             facts.roots.entry((miner, window)).or_default().insert(hash.clone());
             if window + WINDOW - 1 == number && window <= span.last {
-                let rooted =
-                    Rooted { root: hash, bucket: None, disk: None, told_groups: told_groups(stage, miner, window) };
+                let rooted = Rooted { root: hash, bucket: None, told_groups: told_groups(stage, miner, window) };
                 facts.rooted.insert((miner, window), rooted);
             }
         }
@@ -110,7 +108,7 @@ fn told_windows<'a>(stage: &'a Stage, key: Name, event: &'a str) -> impl Iterato
     stage.all_events(key).filter(move |e| e["event"] == event).filter_map(|e| e["window"].as_u64())
 }
 
-/// What the bucket has for each root, else the miner's disk; and whether some of it is what one run without any trouble makes.
+/// What the bucket has for each root; and whether some of it is what one run without any trouble makes.
 fn files(stage: &Stage, miner: Name, facts: &mut Facts) {
     let network = stage.net.network();
     let size = network.network().parameters().rollouts_per_problem as usize;
@@ -118,10 +116,7 @@ fn files(stage: &Stage, miner: Name, facts: &mut Facts) {
     let rooted: Vec<_> = facts.rooted.iter_mut().filter(|((of, _), _)| *of == miner).collect();
     let every = rooted.len() / MADE_AGAIN + 1;
     for (place, ((_, window), rooted)) in rooted.into_iter().enumerate() {
-        let in_bucket = stage.net.file(&account(miner), *window);
-        let on_disk = || stage.files.get(&(miner, *window)).cloned();
-        let is_in_bucket = in_bucket.is_some();
-        let Some(stored) = in_bucket.or_else(on_disk) else { continue };
+        let Some(stored) = stage.net.file(&account(miner), *window) else { continue };
         let hash = hex::encode(WindowRoot::of_file(*window, &stored).file_hash);
         // A file of another root is told by its hash; what it holds does not matter.
         let groups = match hash == rooted.root {
@@ -132,15 +127,20 @@ fn files(stage: &Stage, miner: Name, facts: &mut Facts) {
             true => workshop.read(&stored).inferences.len() / size,
             false => 0,
         };
-        let place = if is_in_bucket { &mut rooted.bucket } else { &mut rooted.disk };
-        *place = Some(Stored { hash, groups: groups as u64 });
+        rooted.bucket = Some(Stored { hash, groups: groups as u64 });
     }
+}
+
+/// Windows whose records are looked for in the buckets: weights count windows from before the soak, which a validator
+/// that is never killed has forgotten when its database is read at the end of a long one.
+fn published_windows(facts: &Facts) -> impl Iterator<Item = u64> {
+    (0..=facts.windows.last().map_or(0, |last| last.start)).step_by(WINDOW as usize)
 }
 
 /// Records of all copies of the database, and those that were published.
 fn records(stage: &Stage, validator: Name, facts: &mut Facts) {
     let mut texts: BTreeMap<u64, BTreeSet<String>> = stage.records.get(validator).cloned().unwrap_or_default();
-    for window in facts.windows.iter().map(|window| window.start) {
+    for window in published_windows(facts) {
         let key = records_key(&ss58::encode(&account(validator)), window);
         if let Some(stored) = stage.net.object(&account(validator), &key) {
             texts.entry(window).or_default().extend(published(&stored));
@@ -173,4 +173,11 @@ fn published(stored: &[u8]) -> Vec<String> {
     let records = object["records"].as_array().expect("a list");
     // Keys are sorted in both, and there are no numbers but integers.
     records.iter().map(Value::to_string).collect()
+}
+
+#[test]
+fn records_are_gathered_from_the_first_window_of_the_chain_to_the_last_of_the_soak() {
+    let of = |start: u64| Window { start, begun_ms: 0, middle_ms: 0, over_ms: 0 };
+    let facts = Facts { windows: vec![of(32), of(48), of(64)], ..Facts::default() };
+    assert_eq!(published_windows(&facts).collect::<Vec<_>>(), [0, 16, 32, 48, 64]);
 }

@@ -7,6 +7,8 @@ use grail_protocol::verify::{Outcome, ReasonKind};
 use super::facts::{COUNTED_WINDOWS, Facts, Name, Verdict, WINDOW, Weights, Window};
 use super::faults::Card;
 
+/// Of so many windows, one may be missed because the machine worked for others.
+const MACHINE_AT_MOST: usize = 5;
 /// Weights of a window come on chain before so many windows are over.
 const STALE_WINDOWS: u64 = 6;
 
@@ -21,13 +23,12 @@ pub const JUDGES: [(&str, Judge); 5] = [
     ("every kind of fault was made", every_fault_made),
 ];
 
-/// A root's file is in the miner's bucket, is the one of the root, and holds every group that the miner had on disk. Of a
-/// miner that was kept away until the file could not be of use any more, it is on disk.
+/// A root's file is in the miner's bucket, however late, is the one of the root, and holds every group that the miner had
+/// on disk.
 pub fn nothing_lost(facts: &Facts) -> Vec<String> {
     let mut wrong = Vec::new();
     for ((miner, window), rooted) in &facts.rooted {
-        let kept = rooted.disk.as_ref().filter(|_| facts.was_kept_away(miner, *window));
-        match rooted.bucket.as_ref().or(kept) {
+        match &rooted.bucket {
             None => wrong.push(format!("{miner}, window {window}: a root on chain and no file in the bucket")),
             Some(stored) if stored.hash != rooted.root => {
                 wrong.push(format!("{miner}, window {window}: the root is {}, the file {}", rooted.root, stored.hash));
@@ -134,17 +135,25 @@ pub fn nobody_punished(facts: &Facts) -> Vec<String> {
             wrong.push(format!("{miner}: there is an alibi for every window, which tells nothing"));
         }
         for validator in &facts.validators {
-            let mut valid = 0;
+            let (mut valid, mut machine) = (0, 0);
             for window in &facts.windows {
                 let about = (*validator, window.start, *miner);
                 let found = facts.verdict(about).ok_or_else(|| "not one record".to_owned());
                 match found.and_then(|verdict| just(facts, about, window, verdict)) {
-                    Ok(is_valid) => valid += usize::from(is_valid),
+                    Ok(is_valid) => {
+                        valid += usize::from(is_valid);
+                        machine += usize::from(!is_valid && facts.blames_machine(miner, window));
+                    }
                     Err(why) => wrong.push(format!("{validator}, window {}, {miner}: {why}", window.start)),
                 }
             }
-            if valid * 3 < facts.windows.len() {
-                let all = facts.windows.len();
+            let all = facts.windows.len();
+            if machine * MACHINE_AT_MOST > all {
+                wrong.push(format!(
+                    "{validator}, {miner}: {machine} windows of {all} were missed with no other excuse than a busy machine"
+                ));
+            }
+            if valid * 3 < all {
                 wrong
                     .push(format!("{validator}, {miner}: {valid} windows of {all} were valid, which tells too little"));
             }

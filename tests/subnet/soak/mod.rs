@@ -12,6 +12,7 @@
 //! A window may be missed only if something that its miner needs was away while the window lasted; every other one has
 //! to be valid. No judge looks at anything but `facts`, and `controls` holds each to refusing facts that are tampered with.
 
+mod busy;
 mod controls;
 mod facts;
 mod faults;

@@ -63,6 +63,7 @@ pub fn text(facts: &Facts, run: &Run) -> String {
         line(format!("{:<20}{:>12}{:>12}{ratio:>9.3}", seen.who, seen.first_kib, seen.last_kib));
     }
     line(String::new());
+    line(format!("the machine stood still or worked for others: {:.1} s\n", facts.machine_away_s()));
     for (claim, judge) in JUDGES {
         let wrong = judge(facts);
         line(format!("{:<60}{}", claim, if wrong.is_empty() { "yes" } else { "NO" }));
@@ -88,6 +89,7 @@ pub fn json(facts: &Facts, run: &Run) -> Value {
         "windows": facts.windows.len(),
         "faults": facts.faults,
         "verdicts": verdicts.collect::<Vec<_>>(),
+        "machine_away_s": facts.machine_away_s(),
         "resident": resident.collect::<Vec<_>>(),
         "claims": JUDGES.iter().map(|(claim, judge)| json!({ "claim": claim, "wrong": judge(facts) })).collect::<Vec<_>>(),
     })

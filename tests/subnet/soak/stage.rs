@@ -74,8 +74,6 @@ pub struct Stage {
     /// Events of all lives of a party that have ended.
     pub events: BTreeMap<Name, Vec<Value>>,
     pub records: BTreeMap<Name, Records>,
-    /// Files of miners' windows, as they were on disk at a death.
-    pub files: BTreeMap<(Name, u64), Vec<u8>>,
     pub outages: Vec<Outage>,
     pub faults: BTreeMap<Name, u64>,
 }
@@ -102,10 +100,10 @@ impl Stage {
             net,
             events: BTreeMap::new(),
             records: BTreeMap::new(),
-            files: BTreeMap::new(),
             outages: Vec::new(),
             faults: BTreeMap::new(),
         };
+        stage.watch_network();
         PARTS.iter().for_each(|part| stage.furnish(part.key));
         PARTS.iter().for_each(|part| stage.begin(part.key));
         stage
@@ -197,19 +195,6 @@ impl Stage {
         if book.exists() {
             self.read_book(key, &book);
         }
-        self.read_files(key);
-    }
-
-    /// Finished files of a miner's windows, which it does not keep for ever.
-    fn read_files(&mut self, key: Name) {
-        let address = ss58::encode(&account(key));
-        let work = grail::miner::folder(&self.data(key), self.net.network().network().id(), &address);
-        for folder in fs::read_dir(work).into_iter().flatten().map(|entry| entry.expect("a folder")) {
-            let window = folder.file_name().to_str().and_then(|name| name.parse().ok());
-            if let (Some(window), Ok(file)) = (window, fs::read(folder.path().join("window.json.gz"))) {
-                self.files.insert((key, window), file);
-            }
-        }
     }
 
     /// A copy is read: the database itself waits for its owner as the kill has left it.
@@ -228,8 +213,15 @@ impl Stage {
     pub fn restart(&mut self, keys: &BTreeSet<Name>) {
         if keys.contains(NETWORK) {
             self.net.serve();
+            self.watch_network();
         }
         keys.iter().filter(|&&key| key != NETWORK).for_each(|key| self.begin(key));
+    }
+
+    /// What it does is no work of others.
+    fn watch_network(&mut self) {
+        let id = self.process(NETWORK).id();
+        self.watch.follow(NETWORK, id);
     }
 
     pub fn end_all(&mut self) {

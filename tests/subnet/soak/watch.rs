@@ -1,4 +1,5 @@
-//! Looks at the memory of processes, and whether this machine stands still, while everything else happens.
+//! Looks at the memory of processes, and whether this machine stands still or works for others, while everything else
+//! happens.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::busy::{Busy, Used, processors};
 use super::facts::{MACHINE, Name, Outage};
 use crate::random::now_ms;
 
@@ -26,6 +28,7 @@ struct Seen {
     processes: BTreeMap<Name, u32>,
     samples: Vec<Sample>,
     stalls: Vec<Outage>,
+    busy: Busy,
     over: bool,
 }
 
@@ -61,9 +64,10 @@ impl Watch {
         of.map(|sample| sample.kib).min()
     }
 
-    /// When the machine stood still.
+    /// When the machine stood still, or others had it.
     pub fn stalls(&self) -> Vec<Outage> {
-        lock(&self.seen).stalls.clone()
+        let seen = lock(&self.seen);
+        seen.stalls.iter().cloned().chain(seen.busy.spans()).collect()
     }
 }
 
@@ -88,6 +92,9 @@ fn look(seen: &Mutex<Seen>) {
             seen.stalls.push(Outage { who: MACHINE, from_ms: before, to_ms: at_ms });
         }
         before = at_ms;
+        if let Some(used) = Used::now(at_ms, seen.processes.values().copied()) {
+            seen.busy.learn(used, processors());
+        }
         let found = seen.processes.iter().filter_map(|(&who, &id)| Some(Sample { who, at_ms, kib: resident_kib(id)? }));
         let found: Vec<Sample> = found.collect();
         seen.samples.extend(found);
