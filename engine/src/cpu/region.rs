@@ -89,7 +89,9 @@ mod tests {
             assert_eq!(start.as_ptr() as usize % 64, 0);
             let end = region.start.as_ptr() as usize + region.bytes;
             assert!(*start >= region.start && start.as_ptr() as usize + bytes <= end);
-            assert!(region.start.as_ptr() as usize % HUGE_PAGE == 0 && region.bytes.is_multiple_of(HUGE_PAGE));
+            assert!(
+                (region.start.as_ptr() as usize).is_multiple_of(HUGE_PAGE) && region.bytes.is_multiple_of(HUGE_PAGE)
+            );
             // SAFETY: the piece is this test's.
             let piece = unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), *bytes) };
             assert!(piece.iter().all(|byte| *byte == 0));

@@ -89,6 +89,11 @@ impl Codes {
     }
 }
 
+/// Integer dot products: (rows, a, stride of a, pairs, panels, first panel `[pairs][16][2]`, stride of panels, out, stride of
+/// out, what to ask for meanwhile).
+pub(super) type Dots =
+    unsafe fn(usize, *const i16, usize, usize, usize, *const i16, usize, *mut i32, usize, &mut Ahead);
+
 /// The integer kernels of one instruction set.
 pub(super) struct Kernels {
     /// Rows of a tile at most.
@@ -96,9 +101,8 @@ pub(super) struct Kernels {
     /// Sums a strip's dot products, scaled, into its accumulators, from +0 on, blocks ascending.
     /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
     pub strip: unsafe fn(&Strip),
-    /// Integer dot products: (rows, a, stride of a, pairs, panels, first panel `[pairs][16][2]`, stride of panels, out,
-    /// stride of out, what to ask for meanwhile). Safety: as above.
-    pub dots: unsafe fn(usize, *const i16, usize, usize, usize, *const i16, usize, *mut i32, usize, &mut Ahead),
+    /// The products of attention. Safety: as above.
+    pub dots: Dots,
 }
 
 /// The table of a path. The `Isa` is the proof that its functions' instructions exist.
