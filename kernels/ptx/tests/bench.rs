@@ -2,8 +2,9 @@
 //! to move and to issue: its launches on the stand-in driver, run again from the PTX.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use grail_engine::checkpoint::Dtype;
 use grail_engine::checkpoint::synthetic::Shape;
@@ -70,13 +71,25 @@ impl Row {
 
 /// Bytes moved, each once, and operations of every launch in the folder that differs from those before, by kernel.
 fn counted(folder: &Path) -> BTreeMap<String, BTreeSet<(u64, u64)>> {
-    let mut modules: BTreeMap<String, std::rc::Rc<Module>> = BTreeMap::new();
-    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "cu") {
-            let ptx = compile(&entry.path(), Arch::Compute80).unwrap_or_else(|error| panic!("{error}"));
-            let module = std::rc::Rc::new(Module::parse(&ptx).unwrap_or_else(|error| panic!("{error}")));
-            modules.extend(module.kernels().into_iter().map(|name| (name.to_string(), module.clone())));
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
+    let mut sources: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    sources.retain(|source| source.extension().is_some_and(|extension| extension == "cu"));
+    // The compiler takes seconds a file, and what it made is kept.
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|threads| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(|| {
+                while let Some(source) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    compile(source, Arch::Compute80).unwrap_or_else(|error| panic!("{error}"));
+                }
+            });
         }
+    });
+    let mut modules: BTreeMap<String, std::rc::Rc<Module>> = BTreeMap::new();
+    for source in &sources {
+        let ptx = compile(source, Arch::Compute80).unwrap_or_else(|error| panic!("{error}"));
+        let module = std::rc::Rc::new(Module::parse(&ptx).unwrap_or_else(|error| panic!("{error}")));
+        modules.extend(module.kernels().into_iter().map(|name| (name.to_string(), module.clone())));
     }
     let (mut all, mut seen) = (BTreeMap::<_, BTreeSet<_>>::new(), BTreeSet::new());
     for file in std::fs::read_dir(folder).unwrap() {
