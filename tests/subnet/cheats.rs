@@ -153,7 +153,7 @@ impl Play<'_> {
 
 #[test]
 fn every_dishonest_miner_gets_its_own_outcome_and_honest_ones_are_valid() {
-    let net = Net::start(&SIZES);
+    let net = Net::start_alone(&SIZES);
     let subnet = net.subnet();
     let mut workshop = Workshop::open(&net.network());
     let actors = PARTS.iter().map(|part| (part.name, Actor::settled(&net, &subnet, part.name))).collect();

@@ -15,7 +15,7 @@ use grail_beacon::Clock;
 use grail_beacon::client::{Client, Settings};
 use grail_engine::checkpoint::Checkpoint;
 
-use crate::net::{PATIENCE, alone, runtime};
+use crate::net::{PATIENCE, Place, runtime};
 use crate::process::eventually;
 use crate::workshop::Workshop;
 
@@ -72,7 +72,7 @@ fn options(folder: &std::path::Path) -> LocalOptions {
 
 #[test]
 fn a_clock_that_is_set_forth_or_back_costs_no_window() {
-    let _alone = alone();
+    let _place = Place::beside();
     let folder = tempfile::tempdir().expect("a folder");
     let offset = Arc::new(AtomicI64::new(0));
     let (machine, set) = (Clock::system(), Arc::clone(&offset));

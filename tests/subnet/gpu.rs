@@ -40,7 +40,7 @@ fn valid(event: &Value) -> bool {
 #[test]
 fn a_gpu_mines_what_a_cpu_finds_valid_and_the_reverse() {
     let Some(folder) = standin() else { return };
-    let net = Net::start(&SIZES);
+    let net = Net::start_alone(&SIZES);
     let mut validator = net.party("validate", &["--device", "cpu"]);
     let mut miner = on_gpu(&net, "mine", &folder, &[]);
     let window = validator.event("a GPU's window", PATIENCE, valid)["window"].as_u64().expect("a block");
@@ -61,7 +61,7 @@ fn a_gpu_mines_what_a_cpu_finds_valid_and_the_reverse() {
 #[test]
 fn a_failing_gpu_ends_a_miner_with_the_drivers_words_and_publishes_nothing() {
     let Some(folder) = standin() else { return };
-    let net = Net::start(&SIZES);
+    let net = Net::start_alone(&SIZES);
     // CUDA_ERROR_ILLEGAL_ADDRESS, in the middle of the first window's work.
     let mut miner = on_gpu(&net, "mine", &folder, &[("STANDIN_FAULT", "launch:900:700")]);
     let code = miner.wait(PATIENCE).code();

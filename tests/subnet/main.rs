@@ -1,9 +1,10 @@
 //! The running subnet, driven through the real binary over real protocols: miners, a validator and a network that
 //! fail, lie, are killed and come back.
 //!
-//! Nothing here waits for time to pass; everything waits for something to be seen, with patience. Tests share two
-//! cores, so one network runs at a time. The moments of kills follow from `GRAIL_TEST_SEED`; those of the soak, which runs
-//! only when it is asked for, from `SOAK_SEED`.
+//! Nothing here waits for time to pass; everything waits for something to be seen, with patience. Networks run side by
+//! side, as waiting for blocks is most of what they do; those that keep both cores busy have the machine alone. The
+//! moments of kills follow from `GRAIL_TEST_SEED`; those of the soak, which runs only when it is asked for, from
+//! `SOAK_SEED`.
 
 mod cheats;
 mod clocks;

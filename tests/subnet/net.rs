@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use grail::network::NetworkFile;
@@ -24,10 +24,26 @@ use crate::process::{Process, eventually};
 /// For what takes seconds on a quiet machine; this one may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(90);
 
-/// Networks share two cores: one at a time.
-pub fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+/// Held by every network. Most wait for blocks nearly all of their time and run side by side, as many as the test harness
+/// has threads; one that keeps the processors busy has them to itself.
+static PLACES: RwLock<()> = RwLock::new(());
+
+/// A place on this machine.
+pub enum Place {
+    Beside { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
+
+impl Place {
+    /// Beside others.
+    pub fn beside() -> Self {
+        Self::Beside { _guard: PLACES.read().unwrap_or_else(PoisonError::into_inner) }
+    }
+
+    /// With no other network.
+    pub fn alone() -> Self {
+        Self::Alone { _guard: PLACES.write().unwrap_or_else(PoisonError::into_inner) }
+    }
 }
 
 /// Where the test's own clients run.
@@ -55,7 +71,7 @@ pub struct Net {
     /// What the network's process has in its environment.
     pub variables: Vec<(&'static str, String)>,
     folder: TempDir,
-    _alone: MutexGuard<'static, ()>,
+    _place: Place,
 }
 
 /// The variables of a miner's own bucket, at the servers of a local network.
@@ -75,17 +91,27 @@ pub fn bucket_variables(access: Access, url: String) -> [(&'static str, String);
 impl Net {
     /// A folder with no network yet. `sizes` are flags of `grail localnet`.
     pub fn planned(sizes: &[&str]) -> Self {
-        let alone = alone();
+        Self::planned_at(Place::beside(), sizes)
+    }
+
+    fn planned_at(place: Place, sizes: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("grail-subnet-").tempdir().expect("a folder");
         let (stopper, stop) = Stopper::new();
         let sizes = sizes.iter().map(|&flag| flag.to_owned()).collect();
         let variables = Vec::new();
-        Self { localnet: None, stopper, stop, ports: free_ports(), sizes, variables, folder, _alone: alone }
+        Self { localnet: None, stopper, stop, ports: free_ports(), sizes, variables, folder, _place: place }
     }
 
     /// A network that runs.
     pub fn start(sizes: &[&str]) -> Self {
         let mut net = Self::planned(sizes);
+        net.serve();
+        net
+    }
+
+    /// A network that runs and whose parties take all of both cores.
+    pub fn start_alone(sizes: &[&str]) -> Self {
+        let mut net = Self::planned_at(Place::alone(), sizes);
         net.serve();
         net
     }
