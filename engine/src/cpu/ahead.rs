@@ -21,9 +21,6 @@ struct Stretch {
     lines: usize,
 }
 
-// SAFETY: addresses that nobody follows.
-unsafe impl Send for Ahead {}
-
 impl Ahead {
     /// Forgets everything.
     pub fn clear(&mut self) {
