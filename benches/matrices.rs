@@ -13,7 +13,7 @@ use grail_engine::cpu::quantize::{BLOCK, QuantRows, Side, quantize_row};
 use crate::record::{Bench, Work};
 use crate::{Result, fill, filled};
 
-const BATCHES: [usize; 5] = [1, 4, 16, 64, 512];
+const BATCHES: [usize; 6] = [1, 4, 8, 16, 64, 512];
 /// Copies of a matrix take this much together, so that none is in a cache when its turn comes.
 const COLD_BYTES: usize = 160 << 20;
 /// From here on weights are read for many rows, and one copy is enough.

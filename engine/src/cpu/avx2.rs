@@ -195,7 +195,7 @@ unsafe fn decode(from: *const u8, to: *mut i16, ahead: *const u8) {
         }
         for line in 0..COMPACT_BLOCK / 64 / 4 {
             let at = (group * (COMPACT_BLOCK / 64 / 4) + line) * 64;
-            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(at).cast());
+            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(at).cast());
         }
     }
 }

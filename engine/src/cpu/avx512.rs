@@ -9,12 +9,15 @@ pub(super) use kernels::ROWS;
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
 mod x86_512 {
+    use std::arch::x86_64::__cpuid;
+    use std::sync::LazyLock;
+
     pub(super) use std::arch::x86_64::{
-        __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256, _mm512_add_epi32,
-        _mm512_castsi512_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps, _mm512_fmadd_ps,
-        _mm512_loadu_ps, _mm512_loadu_si512, _mm512_permutexvar_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
-        _mm512_setzero_si512, _mm512_slli_epi32, _mm512_sllv_epi16, _mm512_srli_epi16, _mm512_storeu_ps,
-        _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_xor_si512,
+        __m512i, _MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
+        _mm512_add_epi32, _mm512_castsi512_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
+        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_permutexvar_epi16, _mm512_set1_epi32,
+        _mm512_setzero_ps, _mm512_setzero_si512, _mm512_slli_epi32, _mm512_sllv_epi16, _mm512_srli_epi16,
+        _mm512_storeu_ps, _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_xor_si512,
     };
 
     /// `vpdpwssd` as written: left to itself the compiler splits it into a multiply and an add, at half the
@@ -29,6 +32,32 @@ mod x86_512 {
         unsafe {
             std::arch::asm!("vpdpwssd {0}, {1}, {2}", inout(zmm_reg) sum, in(zmm_reg) a, in(zmm_reg) b,
                 options(pure, nomem, nostack, preserves_flags));
+        }
+        sum
+    }
+
+    /// Whether this processor takes 512-bit operations in two halves, as AMD's Zen 4 does.
+    pub(super) fn halves() -> bool {
+        static HALVES: LazyLock<bool> = LazyLock::new(|| {
+            const EXTENDED: u32 = 0x8000_0000;
+            /// AMD's "performance optimization identifiers": bits 2 and 3 of EAX say that units are 256 and 512 bits wide.
+            const WIDTHS: u32 = 0x8000_001a;
+            __cpuid(EXTENDED).eax >= WIDTHS && __cpuid(WIDTHS).eax >> 2 & 3 == 1
+        });
+        *HALVES
+    }
+
+    /// `vpdpwssd` with a pair from memory in all lanes.
+    ///
+    /// # Safety
+    /// AVX-512 F and VNNI; `pair` is readable for two elements.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512vnni")]
+    pub(super) unsafe fn dpwssd_pair(mut sum: __m512i, a: __m512i, pair: *const i16) -> __m512i {
+        // SAFETY: reads the pair; arithmetic on the two registers named.
+        unsafe {
+            std::arch::asm!("vpdpwssd {0}, {1}, dword ptr [{2}]{{1to16}}", inout(zmm_reg) sum, in(zmm_reg) a,
+                in(reg) pair, options(pure, readonly, nostack, preserves_flags));
         }
         sum
     }

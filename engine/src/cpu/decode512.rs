@@ -78,7 +78,8 @@ pub(super) unsafe fn decode_turn(from: *const u8, turn: usize) -> [__m512i; UNRO
     }
 }
 
-/// Asks for the lines of a block of codes that [`decode_turn`] reads in this turn.
+/// Asks for the lines of a block of codes that [`decode_turn`] reads in this turn: into the second cache, since the first can
+/// wait for too few lines at a time to keep the memory busy.
 ///
 /// # Safety
 /// None beyond the instructions': hints, for any address.
@@ -86,11 +87,11 @@ pub(super) unsafe fn decode_turn(from: *const u8, turn: usize) -> [__m512i; UNRO
 pub(super) unsafe fn ask_turn(codes: *const u8, turn: usize) {
     // SAFETY: hints.
     unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(128 * turn).cast());
-        _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(128 * turn + 64).cast());
+        _mm_prefetch::<_MM_HINT_T1>(codes.wrapping_add(128 * turn).cast());
+        _mm_prefetch::<_MM_HINT_T1>(codes.wrapping_add(128 * turn + 64).cast());
         if turn % UNROLL < 3 {
             let word = turn / UNROLL * 3 + turn % UNROLL;
-            _mm_prefetch::<_MM_HINT_T0>(codes.wrapping_add(PANEL_BLOCK + word * 2 * LANES).cast());
+            _mm_prefetch::<_MM_HINT_T1>(codes.wrapping_add(PANEL_BLOCK + word * 2 * LANES).cast());
         }
     }
 }

@@ -9,15 +9,25 @@ use super::super::super::quantize::STRIDE;
 use super::super::super::strip::{Codes, PAIR, Strip};
 use super::super::x86_512::*;
 use super::decode::{TURNS, ask_turn, decode_turn};
-use super::{UNROLL, add_scaled, broadcast};
+use super::{UNROLL, add_scaled, ask_rows, broadcast};
+
+/// Rows of such a strip at most: as many sums as leave registers to decode in, where 512-bit operations come in halves.
+/// There a store costs more of the multipliers' time than decoding again for another strip does.
+const MOST: usize = 22;
+
+/// The same where operations are whole, and loads limit what one panel at a time can do.
+const MOST_WHOLE: usize = 10;
 
 /// Rows of such a strip at most.
-pub(super) const ROWS: usize = 10;
+#[inline(always)]
+pub(super) fn rows() -> usize {
+    if halves() { MOST } else { MOST_WHOLE }
+}
 
 /// Adds the products of a strip to its accumulators. Up to five rows two panels at a time are faster, beyond them one.
 ///
 /// # Safety
-/// As [`super::strip`], with `P` panels whose codes are `codes`, and at most [`ROWS`] rows.
+/// As [`super::strip`], with `P` panels whose codes are `codes`, and at most [`MOST`] rows.
 #[inline(always)]
 pub(super) unsafe fn strip<const P: usize>(s: &Strip, codes: &[Codes; PAIR]) {
     // SAFETY: passed on.
@@ -35,7 +45,19 @@ pub(super) unsafe fn strip<const P: usize>(s: &Strip, codes: &[Codes; PAIR]) {
                         7 => direct::<7, 1>(s, codes, panel),
                         8 => direct::<8, 1>(s, codes, panel),
                         9 => direct::<9, 1>(s, codes, panel),
-                        _ => direct::<10, 1>(s, codes, panel),
+                        10 => direct::<10, 1>(s, codes, panel),
+                        11 => direct::<11, 1>(s, codes, panel),
+                        12 => direct::<12, 1>(s, codes, panel),
+                        13 => direct::<13, 1>(s, codes, panel),
+                        14 => direct::<14, 1>(s, codes, panel),
+                        15 => direct::<15, 1>(s, codes, panel),
+                        16 => direct::<16, 1>(s, codes, panel),
+                        17 => direct::<17, 1>(s, codes, panel),
+                        18 => direct::<18, 1>(s, codes, panel),
+                        19 => direct::<19, 1>(s, codes, panel),
+                        20 => direct::<20, 1>(s, codes, panel),
+                        21 => direct::<21, 1>(s, codes, panel),
+                        _ => direct::<MOST, 1>(s, codes, panel),
                     }
                 }
             }
@@ -61,6 +83,7 @@ unsafe fn direct<const R: usize, const P: usize>(s: &Strip, codes: &[Codes; PAIR
             (_, true) => s.ahead[panel],
             (_, false) => from[panel].wrapping_add(COMPACT_BLOCK),
         });
+        let rows = s.a.wrapping_add((block + 1) % s.blocks * s.a_stride * STRIDE);
         // SAFETY: the strip's pointers cover this block; the rest are hints.
         unsafe {
             let mut sums = [[_mm512_setzero_si512(); P]; R];
@@ -69,12 +92,17 @@ unsafe fn direct<const R: usize, const P: usize>(s: &Strip, codes: &[Codes; PAIR
                     let weights = decode_turn(from[panel], turn);
                     for i in 0..UNROLL {
                         for row in 0..R {
-                            let pair = broadcast(a.add(row * STRIDE + 2 * (turn * UNROLL + i)));
-                            sums[row][panel] = _mm512_dpwssd_epi32(sums[row][panel], weights[i], pair);
+                            let pair = a.add(row * STRIDE + 2 * (turn * UNROLL + i));
+                            sums[row][panel] = match P {
+                                // A pair that is used once: as a part of the multiply-add its broadcast is a load and no more.
+                                1 => dpwssd_pair(sums[row][panel], weights[i], pair),
+                                _ => _mm512_dpwssd_epi32(sums[row][panel], weights[i], broadcast(pair)),
+                            };
                         }
                     }
                     ask_turn(ask[panel], turn);
                 }
+                ask_rows::<R>(rows, turn);
             }
             for panel in 0..P {
                 let patches = codes[first + panel].patches_of(block, &mut patched[panel]);

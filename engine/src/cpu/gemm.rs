@@ -235,8 +235,8 @@ impl<'a> Job<'a> {
                 let column = panel / self.w.parts() * PANEL;
                 let to = out.first.at((strip.start - out.row) * out.ld + column - out.columns.start);
                 let weights = match (keep, decoded.panels == panels) {
-                    (true, there) => Place { memory, first: panel - panels.start, blocks, there },
-                    (false, _) => Place { memory, first: 0, blocks: DOUBLE, there: false },
+                    (true, there) => Place { memory, first: panel - panels.start, blocks, keep, there },
+                    (false, _) => Place { memory, first: 0, blocks: DOUBLE, keep, there: false },
                 };
                 self.strip(&mut acc.0, strip.clone(), panel, count, weights, (to, out.ld));
                 // SAFETY: the strip's rows are written.
@@ -283,7 +283,7 @@ impl<'a> Job<'a> {
                     }
                     Panel::Wide(_) => unreachable!("a matrix has one format"),
                 });
-                let mask = if place.blocks == DOUBLE { DOUBLE - 1 } else { usize::MAX };
+                let mask = if place.keep { usize::MAX } else { DOUBLE - 1 };
                 (std::array::from_fn(lies), DECODED_STRIDE, mask, Some(codes), std::array::from_fn(ahead))
             }
         };
@@ -303,6 +303,7 @@ impl<'a> Job<'a> {
             w_stride,
             w_mask,
             codes,
+            keep: place.keep,
             w_g: std::array::from_fn(|i| w_g(of(i))),
             ahead,
             acc: acc.as_mut_ptr().cast(),
@@ -331,6 +332,8 @@ struct Place {
     first: usize,
     /// Blocks of memory of each panel.
     blocks: usize,
+    /// Whether they are for other strips, too.
+    keep: bool,
     /// They have been decoded.
     there: bool,
 }

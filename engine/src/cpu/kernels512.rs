@@ -110,7 +110,7 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
         // SAFETY: the accumulators have two panels for each row.
         unsafe { _mm512_storeu_ps(s.acc.wrapping_add(panel * PANEL), _mm512_setzero_ps()) }
     }
-    if let (Some(codes), ..=direct::ROWS) = (&s.codes, s.rows) {
+    if let (Some(codes), true) = (&s.codes, !s.keep && s.rows <= direct::rows()) {
         // SAFETY: the codes are those of the strip's panels.
         unsafe {
             direct::strip::<P>(s, codes);
@@ -306,9 +306,8 @@ unsafe fn dot_rows<const R: usize, const P: usize, const BETWEEN: usize, const S
                 }
                 _ => {}
             }
-            // Four lines a row, in a block's sixteen turns.
-            for line in 0..if BETWEEN == NOTHING { 0 } else { R.div_ceil(4) } {
-                _mm_prefetch::<_MM_HINT_T0>(next.rows.wrapping_add((line * 16 + turn) * 32).cast());
+            if BETWEEN != NOTHING {
+                ask_rows::<R>(next.rows, turn);
             }
         }
         for pair in whole * UNROLL..pairs {
@@ -320,6 +319,18 @@ unsafe fn dot_rows<const R: usize, const P: usize, const BETWEEN: usize, const S
             }
         }
         sums
+    }
+}
+
+/// Asks for the part of `R` rows of a block that is due in a turn: they are four lines each, and a block has sixteen turns.
+///
+/// # Safety
+/// None beyond the instructions': hints, for any address.
+#[inline(always)]
+unsafe fn ask_rows<const R: usize>(rows: *const i16, turn: usize) {
+    for line in 0..R.div_ceil(4) {
+        // SAFETY: a hint.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(rows.wrapping_add((line * 16 + turn) * 32).cast()) }
     }
 }
 

@@ -32,6 +32,7 @@ mod x86_512 {
     }
 
     pub(super) const _MM_HINT_T0: i32 = 3;
+    pub(super) const _MM_HINT_T1: i32 = 2;
     pub(super) const _MM_HINT_ET0: i32 = 7;
 
     pub(super) unsafe fn _mm_prefetch<const HINT: i32>(_: *const i8) {}
@@ -132,6 +133,16 @@ mod x86_512 {
     }
 
     /// Products of the signed 16-bit halves of a 32-bit lane, both added to `sum`, without saturation.
+    /// So that all there is is under test.
+    pub(super) fn halves() -> bool {
+        true
+    }
+
+    pub(super) unsafe fn dpwssd_pair(sum: __m512i, a: __m512i, pair: *const i16) -> __m512i {
+        // SAFETY: the kernel promises two readable elements.
+        unsafe { _mm512_dpwssd_epi32(sum, a, _mm512_set1_epi32(pair.cast::<i32>().read_unaligned())) }
+    }
+
     pub(super) unsafe fn _mm512_dpwssd_epi32(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
         let low = |x: i32| i32::from(x as i16);
         __m512i(std::array::from_fn(|i| {

@@ -35,6 +35,8 @@ pub(super) struct Strip {
     pub w_mask: usize,
     /// What makes them, if they are not there yet.
     pub codes: Option<[Codes; PAIR]>,
+    /// Whether other strips will read what is made of the codes.
+    pub keep: bool,
     /// `[blocks][16]` each.
     pub w_g: [*const i8; PAIR],
     /// The panels to ask for at the end; never dereferenced.
