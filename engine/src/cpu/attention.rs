@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::ahead::Ahead;
 use super::cache::{HeadPage, PageStore};
-use super::dot::dot_panels;
+use super::dot::{Factors, dot_panels};
 use super::isa::Isa;
 use super::memory::Shared;
 use super::ops::{self, Softmax};
@@ -296,19 +296,16 @@ impl<'a> Item<'a> {
             }
             let panels = channels.div_ceil(PANEL);
             let width = panels * PANEL;
-            dot_panels(
-                isa,
-                &self.u,
-                STRIDE,
-                n,
-                run.keys.div_ceil(2),
-                head.values(block),
-                PAGE * PANEL,
-                panels,
-                &mut self.sums,
-                width,
-                &mut self.ahead,
-            );
+            let factors = Factors {
+                a: &self.u,
+                a_stride: STRIDE,
+                rows: n,
+                pairs: run.keys.div_ceil(2),
+                panels: head.values(block),
+                panel_stride: PAGE * PANEL,
+                count: panels,
+            };
+            dot_panels(isa, &factors, &mut self.sums, width, &mut self.ahead);
             let at = first * per_kv;
             ops::fold_rows(
                 isa,
@@ -332,19 +329,16 @@ impl<'a> Item<'a> {
         let base = (kv_head * self.rows.len() + row) * per_kv * blocks;
         for block in 0..blocks {
             let pairs = (self.shape.head_dim - block * BLOCK).min(BLOCK) / 2;
-            dot_panels(
-                self.isa,
-                &self.queries.q[(base + block) * STRIDE..],
-                blocks * STRIDE,
-                n,
+            let factors = Factors {
+                a: &self.queries.q[(base + block) * STRIDE..],
+                a_stride: blocks * STRIDE,
+                rows: n,
                 pairs,
-                head.keys(block),
-                pairs * 2 * PANEL,
-                most.div_ceil(PANEL),
-                &mut self.scores,
-                PAGE,
-                &mut self.ahead,
-            );
+                panels: head.keys(block),
+                panel_stride: pairs * 2 * PANEL,
+                count: most.div_ceil(PANEL),
+            };
+            dot_panels(self.isa, &factors, &mut self.scores, PAGE, &mut self.ahead);
             let (g_queries, g_keys) = (&self.queries.g[base + block..], head.key_exponents(block));
             ops::score_rows(self.isa, block == 0, &self.scores, g_queries, blocks, g_keys, &mut self.p[..n * PAGE]);
         }

@@ -10,11 +10,10 @@
 
 use std::arch::x86_64::*;
 
-use super::ahead::Ahead;
 use super::compact::{COMPACT_BLOCK, GROUP, GROUP_BYTES, LANES};
 use super::pack::{PANEL, PANEL_BLOCK};
 use super::quantize::{BLOCK, STRIDE};
-use super::strip::{PAIR, Strip, shares};
+use super::strip::{Dots, PAIR, Strip, shares};
 
 /// Rows of a tile at most.
 pub(super) const fn rows(vnni: bool) -> usize {
@@ -97,29 +96,16 @@ pub(super) unsafe fn strip<const VNNI: bool>(s: &Strip) {
 /// # Safety
 /// As there; AVX2, FMA, and AVX-VNNI with `VNNI`.
 #[target_feature(enable = "avx2,fma")]
-#[allow(clippy::too_many_arguments)]
-pub(super) unsafe fn dots<const VNNI: bool>(
-    rows: usize,
-    a: *const i16,
-    a_stride: usize,
-    pairs: usize,
-    panels: usize,
-    w: *const i16,
-    w_stride: usize,
-    out: *mut i32,
-    out_stride: usize,
-    ahead: &mut Ahead,
-) {
-    for panel in 0..panels {
-        ahead.ask(panels - panel);
+pub(super) unsafe fn dots<const VNNI: bool>(d: Dots<'_>) {
+    for panel in 0..d.panels {
+        d.ahead.ask(d.panels - panel);
+        let w = d.w.wrapping_add(panel * d.w_stride);
         let mut row = 0;
-        for height in shares(rows, const { self::rows(VNNI) }) {
-            let a = a.wrapping_add(row * a_stride);
-            let out = out.wrapping_add(row * out_stride + panel * PANEL);
-            // SAFETY: the caller's pointers cover `rows` rows and `panels` panels.
-            unsafe {
-                by_rows!(height, store_dots(a, a_stride, pairs, w.wrapping_add(panel * w_stride), out, out_stride))
-            }
+        for height in shares(d.rows, const { self::rows(VNNI) }) {
+            let a = d.a.wrapping_add(row * d.a_stride);
+            let out = d.out.wrapping_add(row * d.out_stride + panel * PANEL);
+            // SAFETY: the caller's pointers cover these rows and this panel.
+            unsafe { by_rows!(height, store_dots(a, d.a_stride, d.pairs, w, out, d.out_stride)) }
             row += height;
         }
     }

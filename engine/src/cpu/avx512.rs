@@ -3,8 +3,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-use super::ahead::Ahead;
-use super::strip::Strip;
+use super::strip::{Dots, Strip};
 pub(super) use kernels::ROWS;
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
@@ -78,19 +77,7 @@ pub(super) unsafe fn strip(s: &Strip) {
 /// # Safety
 /// As there; AVX-512 F, BW, DQ, VL, VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma")]
-#[allow(clippy::too_many_arguments)]
-pub(super) unsafe fn dots(
-    rows: usize,
-    a: *const i16,
-    a_stride: usize,
-    pairs: usize,
-    panels: usize,
-    w: *const i16,
-    w_stride: usize,
-    out: *mut i32,
-    out_stride: usize,
-    ahead: &mut Ahead,
-) {
+pub(super) unsafe fn dots(d: Dots<'_>) {
     // SAFETY: passed on.
-    unsafe { kernels::dots(rows, a, a_stride, pairs, panels, w, w_stride, out, out_stride, ahead) }
+    unsafe { kernels::dots(d) }
 }

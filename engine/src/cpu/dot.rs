@@ -6,28 +6,34 @@
 use super::ahead::Ahead;
 use super::isa::Isa;
 use super::pack::PANEL;
-use super::strip::kernels;
+use super::strip::{Dots, kernels};
 
-/// Sums `out[row * out_stride + 16 * panel + lane]` over the `2 * pairs` elements of `a[row * a_stride ..]` and of lane
-/// `lane` of `panels[panel * panel_stride ..]`, laid out `[pairs][16][2]`. Sums wrap. Meanwhile `ahead` is asked
-/// for.
+/// Rows, and panels whose products with them are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Factors<'a> {
+    /// Row i begins at `a[i * a_stride]`.
+    pub a: &'a [i16],
+    /// Elements from one row to the next.
+    pub a_stride: usize,
+    /// How many rows.
+    pub rows: usize,
+    /// Pairs of elements of a row and of a panel's lanes.
+    pub pairs: usize,
+    /// Panel i begins at `panels[i * panel_stride]`, laid out `[pairs][16][2]`.
+    pub panels: &'a [i16],
+    /// Elements from one panel to the next.
+    pub panel_stride: usize,
+    /// How many panels.
+    pub count: usize,
+}
+
+/// Sums, into `out[row * out_stride + 16 * panel + lane]`, the products of a row's elements with those of a panel's lane. Sums
+/// wrap. Meanwhile `ahead` is asked for.
 ///
 /// # Panics
 /// When a slice is shorter than the strides and counts say or strides overlap.
-#[allow(clippy::too_many_arguments)]
-pub fn dot_panels(
-    isa: Isa,
-    a: &[i16],
-    a_stride: usize,
-    rows: usize,
-    pairs: usize,
-    panels: &[i16],
-    panel_stride: usize,
-    count: usize,
-    out: &mut [i32],
-    out_stride: usize,
-    ahead: &mut Ahead,
-) {
+pub fn dot_panels(isa: Isa, factors: &Factors<'_>, out: &mut [i32], out_stride: usize, ahead: &mut Ahead) {
+    let &Factors { a, a_stride, rows, pairs, panels, panel_stride, count } = factors;
     if rows == 0 || count == 0 {
         return;
     }
@@ -36,19 +42,8 @@ pub fn dot_panels(
     assert!(reach(count, panel_stride, 2 * PANEL * pairs).is_some_and(|n| n <= panels.len()), "panels");
     assert!(out_stride >= PANEL * count, "stride of the output");
     assert!(reach(rows, out_stride, PANEL * count).is_some_and(|n| n <= out.len()), "rows of the output");
+    let (a, w, out) = (a.as_ptr(), panels.as_ptr(), out.as_mut_ptr());
+    let dots = Dots { rows, a, a_stride, pairs, panels: count, w, w_stride: panel_stride, out, out_stride, ahead };
     // SAFETY: the checks above; the `Isa` vouches for the path.
-    unsafe {
-        (kernels(isa).dots)(
-            rows,
-            a.as_ptr(),
-            a_stride,
-            pairs,
-            count,
-            panels.as_ptr(),
-            panel_stride,
-            out.as_mut_ptr(),
-            out_stride,
-            ahead,
-        );
-    }
+    unsafe { (kernels(isa).dots)(dots) }
 }

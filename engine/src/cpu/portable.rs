@@ -1,11 +1,10 @@
 //! Integer tiles in plain Rust: the path of every machine without AVX2. Correct first; the compiler
 //! vectorises the inner loop with what the target's baseline has.
 
-use super::ahead::Ahead;
 use super::compact::{COMPACT_BLOCK, decode};
 use super::pack::PANEL;
 use super::quantize::{BLOCK, STRIDE};
-use super::strip::{PAIR, Strip};
+use super::strip::{Dots, PAIR, Strip};
 
 /// Rows of a tile at most.
 pub(super) const ROWS: usize = 4;
@@ -50,24 +49,12 @@ pub(super) unsafe fn strip(s: &Strip) {
 ///
 /// # Safety
 /// As there.
-#[allow(clippy::too_many_arguments)]
-pub(super) unsafe fn dots(
-    rows: usize,
-    a: *const i16,
-    a_stride: usize,
-    pairs: usize,
-    panels: usize,
-    w: *const i16,
-    w_stride: usize,
-    out: *mut i32,
-    out_stride: usize,
-    _ahead: &mut Ahead,
-) {
-    for (panel, row) in (0..panels).flat_map(|panel| (0..rows).map(move |row| (panel, row))) {
-        // SAFETY: the caller's pointers cover `rows` rows of `a` and `out` and `panels` panels.
+pub(super) unsafe fn dots(d: Dots<'_>) {
+    for (panel, row) in (0..d.panels).flat_map(|panel| (0..d.rows).map(move |row| (panel, row))) {
+        // SAFETY: the caller's pointers cover these rows and panels.
         unsafe {
-            let d = dot_panel(a.add(row * a_stride), w.add(panel * w_stride), pairs);
-            std::ptr::copy_nonoverlapping(d.as_ptr(), out.add(row * out_stride + panel * PANEL), PANEL);
+            let sums = dot_panel(d.a.add(row * d.a_stride), d.w.add(panel * d.w_stride), d.pairs);
+            std::ptr::copy_nonoverlapping(sums.as_ptr(), d.out.add(row * d.out_stride + panel * PANEL), PANEL);
         }
     }
 }

@@ -91,10 +91,24 @@ impl Codes {
     }
 }
 
-/// Integer dot products: (rows, a, stride of a, pairs, panels, first panel `[pairs][16][2]`, stride of panels, out, stride of
-/// out, what to ask for meanwhile).
-pub(super) type Dots =
-    unsafe fn(usize, *const i16, usize, usize, usize, *const i16, usize, *mut i32, usize, &mut Ahead);
+/// Some rows by some panels: the products of attention.
+pub(super) struct Dots<'a> {
+    /// Rows; the first in `[rows][a_stride]`.
+    pub rows: usize,
+    pub a: *const i16,
+    pub a_stride: usize,
+    /// Pairs of elements of a row that count.
+    pub pairs: usize,
+    /// Panels; the first, `[pairs][16][2]`, in `[panels][w_stride]`.
+    pub panels: usize,
+    pub w: *const i16,
+    pub w_stride: usize,
+    /// `[rows][out_stride]`, of each the first 16 a panel.
+    pub out: *mut i32,
+    pub out_stride: usize,
+    /// What to ask for meanwhile.
+    pub ahead: &'a mut Ahead,
+}
 
 /// The integer kernels of one instruction set.
 pub(super) struct Kernels {
@@ -104,7 +118,7 @@ pub(super) struct Kernels {
     /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
     pub strip: unsafe fn(&Strip),
     /// The products of attention. Safety: as above.
-    pub dots: Dots,
+    pub dots: unsafe fn(Dots<'_>),
 }
 
 /// The table of a path. The `Isa` is the proof that its functions' instructions exist.

@@ -1,7 +1,7 @@
 use super::oracle::{self, Twist};
 use super::{Draw, bits};
 use crate::cpu::ahead::Ahead;
-use crate::cpu::dot::dot_panels;
+use crate::cpu::dot::{Factors, dot_panels};
 use crate::cpu::gemm::{Mode, matmul, matmul_panels, silu_mul_quantized};
 use crate::cpu::isa::Isa;
 use crate::cpu::pack::{Format, PackError, PackedMatrix};
@@ -352,7 +352,8 @@ fn integer_dots_are_exact_for_every_path_and_shape() {
                 let mut ahead = Ahead::default();
                 ahead.push(&w, 16, 5, 100);
                 ahead.allot(4);
-                dot_panels(isa, &a, stride, rows, pairs, &w, panel_stride, count, &mut out, out_stride, &mut ahead);
+                let factors = Factors { a: &a, a_stride: stride, rows, pairs, panels: &w, panel_stride, count };
+                dot_panels(isa, &factors, &mut out, out_stride, &mut ahead);
                 for (i, got) in out.iter().enumerate() {
                     let (row, column) = (i / out_stride, i % out_stride);
                     let expected = if column < 16 * count { expected(row, column) } else { -1 };
