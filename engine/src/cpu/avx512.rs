@@ -41,7 +41,10 @@ mod x86_512 {
             const EXTENDED: u32 = 0x8000_0000;
             /// AMD's "performance optimization identifiers": bits 2 and 3 of EAX say that units are 256 and 512 bits wide.
             const WIDTHS: u32 = 0x8000_001a;
-            __cpuid(EXTENDED).eax >= WIDTHS && __cpuid(WIDTHS).eax >> 2 & 3 == 1
+            // SAFETY: every x86-64 processor has the instruction; older compilers do not count on that.
+            #[allow(unused_unsafe)]
+            let eax = |leaf| unsafe { __cpuid(leaf).eax };
+            eax(EXTENDED) >= WIDTHS && eax(WIDTHS) >> 2 & 3 == 1
         });
         *HALVES
     }
