@@ -304,7 +304,7 @@ fn weights_from_bf16_take_eleven_bits_and_what_is_larger_is_kept_apart() {
             let w = case.pack(isa, &pool, Format::Compact);
             assert_eq!(w.kept_apart(), apart, "{isa}");
             assert_eq!(w.bytes(), 5 * 5 * (2048 * 11 / 8 + 16) + apart * 8, "{isa}");
-            for m in [1, 3, 5, 6, 7, 8, 16, 18, 19, 24, 47, 48, 49, 96, 97, 110] {
+            for m in (1..=24).chain([47, 48, 49, 96, 97, 110]) {
                 let mut out = vec![0.0; m * 70];
                 matmul(isa, &pool, &w, &case.batch(isa, 0..m), &mut out, 70, Mode::Store);
                 check(&out, 70, &case.expected[..m], &format!("{isa} {apart} m {m}"));
