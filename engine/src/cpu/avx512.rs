@@ -3,14 +3,32 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
+use std::arch::x86_64::__cpuid;
+use std::sync::LazyLock;
+
 use super::strip::{Dots, Strip};
 pub(super) use kernels::ROWS;
+use kernels::{DIRECT, DIRECT_WHOLE};
+
+/// See [`super::strip::Kernels::direct`].
+pub(super) fn direct() -> usize {
+    static HALVES: LazyLock<bool> = LazyLock::new(halves);
+    if *HALVES { DIRECT } else { DIRECT_WHOLE }
+}
+
+/// Whether this processor takes 512-bit operations in two halves, as AMD's Zen 4 does.
+fn halves() -> bool {
+    const EXTENDED: u32 = 0x8000_0000;
+    // AMD's "performance optimization identifiers": bits 2 and 3 of EAX say that units are 256 and 512 bits wide.
+    const WIDTHS: u32 = 0x8000_001a;
+    // SAFETY: every x86-64 processor has the instruction; older compilers do not count on that.
+    #[allow(unused_unsafe)]
+    let eax = |leaf| unsafe { __cpuid(leaf).eax };
+    eax(EXTENDED) >= WIDTHS && eax(WIDTHS) >> 2 & 3 == 1
+}
 
 /// The intrinsics the kernels use; `model512.rs` has a model of each.
 mod x86_512 {
-    use std::arch::x86_64::__cpuid;
-    use std::sync::LazyLock;
-
     pub(super) use std::arch::x86_64::{
         __m512i, _MM_HINT_ET0, _MM_HINT_T0, _MM_HINT_T1, _mm_loadu_si128, _mm_prefetch, _mm256_loadu_si256,
         _mm512_add_epi32, _mm512_castsi512_ps, _mm512_cvtepi8_epi16, _mm512_cvtepi8_epi32, _mm512_cvtepi32_ps,
@@ -33,20 +51,6 @@ mod x86_512 {
                 options(pure, nomem, nostack, preserves_flags));
         }
         sum
-    }
-
-    /// Whether this processor takes 512-bit operations in two halves, as AMD's Zen 4 does.
-    pub(super) fn halves() -> bool {
-        static HALVES: LazyLock<bool> = LazyLock::new(|| {
-            const EXTENDED: u32 = 0x8000_0000;
-            /// AMD's "performance optimization identifiers": bits 2 and 3 of EAX say that units are 256 and 512 bits wide.
-            const WIDTHS: u32 = 0x8000_001a;
-            // SAFETY: every x86-64 processor has the instruction; older compilers do not count on that.
-            #[allow(unused_unsafe)]
-            let eax = |leaf| unsafe { __cpuid(leaf).eax };
-            eax(EXTENDED) >= WIDTHS && eax(WIDTHS) >> 2 & 3 == 1
-        });
-        *HALVES
     }
 
     /// `vpdpwssd` with a pair from memory in all lanes.

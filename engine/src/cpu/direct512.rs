@@ -13,21 +13,15 @@ use super::{UNROLL, add_scaled, ask_rows, broadcast};
 
 /// Rows of such a strip at most: as many sums as leave registers to decode in, where 512-bit operations come in halves.
 /// There a store costs more of the multipliers' time than decoding again for another strip does.
-const MOST: usize = 22;
+pub(in crate::cpu) const DIRECT: usize = 22;
 
 /// The same where operations are whole, and loads limit what one panel at a time can do.
-const MOST_WHOLE: usize = 10;
-
-/// Rows of such a strip at most.
-#[inline(always)]
-pub(super) fn rows() -> usize {
-    if halves() { MOST } else { MOST_WHOLE }
-}
+pub(in crate::cpu) const DIRECT_WHOLE: usize = 10;
 
 /// Adds the products of a strip to its accumulators. Up to five rows two panels at a time are faster, beyond them one.
 ///
 /// # Safety
-/// As [`super::strip`], with `P` panels whose codes are `codes`, and at most [`MOST`] rows.
+/// As [`super::strip`], with `P` panels whose codes are `codes`, and at most [`DIRECT`] rows.
 #[inline(always)]
 pub(super) unsafe fn strip<const P: usize>(s: &Strip, codes: &[Codes; PAIR]) {
     // SAFETY: passed on.
@@ -57,7 +51,7 @@ pub(super) unsafe fn strip<const P: usize>(s: &Strip, codes: &[Codes; PAIR]) {
                         19 => direct::<19, 1>(s, codes, panel),
                         20 => direct::<20, 1>(s, codes, panel),
                         21 => direct::<21, 1>(s, codes, panel),
-                        _ => direct::<MOST, 1>(s, codes, panel),
+                        _ => direct::<DIRECT, 1>(s, codes, panel),
                     }
                 }
             }

@@ -303,7 +303,7 @@ impl<'a> Job<'a> {
             w_stride,
             w_mask,
             codes,
-            keep: place.keep,
+            direct: if place.keep { 0 } else { self.kernels.direct },
             w_g: std::array::from_fn(|i| w_g(of(i))),
             ahead,
             acc: acc.as_mut_ptr().cast(),

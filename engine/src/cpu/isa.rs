@@ -22,7 +22,10 @@ pub enum Path {
     Avx512,
     /// The AVX-512 kernels over a software model of their intrinsics.
     #[cfg(test)]
-    Model512,
+    Model512 {
+        /// As where 512-bit operations come in halves.
+        halves: bool,
+    },
 }
 
 /// A path this machine can execute.
@@ -77,11 +80,11 @@ impl Isa {
         self.0
     }
 
-    /// Every available path and the modelled one.
+    /// Every available path and the modelled ones.
     #[cfg(test)]
     pub(crate) fn under_test() -> Vec<Isa> {
         let mut all = Isa::available();
-        all.push(Isa(Path::Model512));
+        all.extend([false, true].map(|halves| Isa(Path::Model512 { halves })));
         all
     }
 }
@@ -94,7 +97,9 @@ impl std::fmt::Display for Isa {
             Path::AvxVnni => "avxvnni",
             Path::Avx512 => "avx512",
             #[cfg(test)]
-            Path::Model512 => "avx512 (modelled)",
+            Path::Model512 { halves: false } => "avx512 (modelled)",
+            #[cfg(test)]
+            Path::Model512 { halves: true } => "avx512 in halves (modelled)",
         })
     }
 }
@@ -114,7 +119,7 @@ fn detected(path: Path) -> bool {
                 && is_x86_feature_detected!("avx512vnni")
         }
         #[cfg(test)]
-        Path::Model512 => true,
+        Path::Model512 { .. } => true,
     }
 }
 

@@ -23,6 +23,7 @@ use decode::{TURNS, ask_turn, store_turn};
 mod decode;
 #[path = "direct512.rs"]
 mod direct;
+pub(in crate::cpu) use direct::{DIRECT, DIRECT_WHOLE};
 
 /// Rows of a tile at most.
 pub(in crate::cpu) const ROWS: usize = 12;
@@ -110,7 +111,7 @@ unsafe fn blocks<const P: usize>(s: &Strip) {
         // SAFETY: the accumulators have two panels for each row.
         unsafe { _mm512_storeu_ps(s.acc.wrapping_add(panel * PANEL), _mm512_setzero_ps()) }
     }
-    if let (Some(codes), true) = (&s.codes, !s.keep && s.rows <= direct::rows()) {
+    if let (Some(codes), true) = (&s.codes, s.rows <= s.direct) {
         // SAFETY: the codes are those of the strip's panels.
         unsafe {
             direct::strip::<P>(s, codes);

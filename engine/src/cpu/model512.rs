@@ -8,7 +8,7 @@
 #[path = "kernels512.rs"]
 mod kernels;
 
-pub(super) use kernels::{ROWS, dots, strip};
+pub(super) use kernels::{DIRECT, DIRECT_WHOLE, ROWS, dots, strip};
 
 /// Lane by lane what `core::arch::x86_64` does under the same names.
 #[allow(non_camel_case_types, clippy::missing_safety_doc)]
@@ -132,17 +132,12 @@ mod x86_512 {
         __m512(std::array::from_fn(|i| a.0[i].mul_add(b.0[i], c.0[i])))
     }
 
-    /// Products of the signed 16-bit halves of a 32-bit lane, both added to `sum`, without saturation.
-    /// So that all there is is under test.
-    pub(super) fn halves() -> bool {
-        true
-    }
-
     pub(super) unsafe fn dpwssd_pair(sum: __m512i, a: __m512i, pair: *const i16) -> __m512i {
         // SAFETY: the kernel promises two readable elements.
         unsafe { _mm512_dpwssd_epi32(sum, a, _mm512_set1_epi32(pair.cast::<i32>().read_unaligned())) }
     }
 
+    /// Products of the signed 16-bit halves of a 32-bit lane, both added to `sum`, without saturation.
     pub(super) unsafe fn _mm512_dpwssd_epi32(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
         let low = |x: i32| i32::from(x as i16);
         __m512i(std::array::from_fn(|i| {

@@ -35,8 +35,8 @@ pub(super) struct Strip {
     pub w_mask: usize,
     /// What makes them, if they are not there yet.
     pub codes: Option<[Codes; PAIR]>,
-    /// Whether other strips will read what is made of the codes.
-    pub keep: bool,
+    /// At most so many rows may leave none of it in memory: [`Kernels::direct`], or 0 where other strips will read it.
+    pub direct: usize,
     /// `[blocks][16]` each.
     pub w_g: [*const i8; PAIR],
     /// The panels to ask for at the end; never dereferenced.
@@ -114,6 +114,8 @@ pub(super) struct Dots<'a> {
 pub(super) struct Kernels {
     /// Rows of a tile at most.
     pub rows: usize,
+    /// Rows of a strip up to which weights are fastest from their codes straight into the sums; 0 where no code does that.
+    pub direct: usize,
     /// Sums a strip's dot products, scaled, into its accumulators, from +0 on, blocks ascending.
     /// Safety: the pointers of the strip cover what their comments say; the instructions exist.
     pub strip: unsafe fn(&Strip),
@@ -125,17 +127,24 @@ pub(super) struct Kernels {
 pub(super) fn kernels(isa: Isa) -> Kernels {
     match isa.path() {
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2 => Kernels { rows: avx2::rows(false), strip: avx2::strip::<false>, dots: avx2::dots::<false> },
-        #[cfg(target_arch = "x86_64")]
-        Path::AvxVnni => Kernels { rows: avx2::rows(true), strip: avx2::strip::<true>, dots: avx2::dots::<true> },
-        #[cfg(target_arch = "x86_64")]
-        Path::Avx512 => Kernels { rows: avx512::ROWS, strip: avx512::strip, dots: avx512::dots },
-        #[cfg(test)]
-        Path::Model512 => {
-            use super::model512;
-            Kernels { rows: model512::ROWS, strip: model512::strip, dots: model512::dots }
+        Path::Avx2 => {
+            Kernels { rows: avx2::rows(false), direct: 0, strip: avx2::strip::<false>, dots: avx2::dots::<false> }
         }
-        _ => Kernels { rows: portable::ROWS, strip: portable::strip, dots: portable::dots },
+        #[cfg(target_arch = "x86_64")]
+        Path::AvxVnni => {
+            Kernels { rows: avx2::rows(true), direct: 0, strip: avx2::strip::<true>, dots: avx2::dots::<true> }
+        }
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => {
+            Kernels { rows: avx512::ROWS, direct: avx512::direct(), strip: avx512::strip, dots: avx512::dots }
+        }
+        #[cfg(test)]
+        Path::Model512 { halves } => {
+            use super::model512;
+            let direct = if halves { model512::DIRECT } else { model512::DIRECT_WHOLE };
+            Kernels { rows: model512::ROWS, direct, strip: model512::strip, dots: model512::dots }
+        }
+        _ => Kernels { rows: portable::ROWS, direct: 0, strip: portable::strip, dots: portable::dots },
     }
 }
 
